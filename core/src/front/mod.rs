@@ -1,0 +1,7 @@
+//! The futures front.
+
+mod clock;
+mod transport;
+
+pub use clock::{Clock, SystemClock};
+pub use transport::{Contact, Event, Lookup, Transport};

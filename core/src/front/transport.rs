@@ -1,0 +1,202 @@
+//! What carries requests to peers: the trait that a network's adapter implements.
+
+use core::task::{Context, Poll};
+
+use crate::key::Key;
+use crate::network::{Failure, LookupTotals, Network, Reply};
+use crate::output::{RequestId, Step};
+use crate::query::QueryId;
+
+/// A contact that the engine wants made.
+pub struct Contact<N: Network> {
+    /// Names it in events and in [`Transport::release`].
+    pub request: RequestId,
+    /// The query that asks, for logs.
+    pub query: QueryId,
+    /// Whom to ask.
+    pub peer: N::Peer,
+    /// For which lane.
+    pub step: Step,
+    /// What to ask.
+    pub ask: N::Request,
+}
+
+/// A lookup that the engine leaves to the transport's own DHT.
+pub struct Lookup<N: Network> {
+    /// Names it in events and in [`Transport::release`].
+    pub request: RequestId,
+    /// The query that asks, for logs.
+    pub query: QueryId,
+    /// The index of the route.
+    pub route: u16,
+    /// What to look up.
+    pub ask: N::Request,
+}
+
+/// What became of a contact or a lookup.
+pub enum Event<N: Network> {
+    /// Ends a contact.
+    Reply {
+        /// The contact.
+        request: RequestId,
+        /// What came.
+        reply: Reply<N>,
+    },
+    /// Ends a contact or a lookup.
+    Failure {
+        /// The contact or lookup.
+        request: RequestId,
+        /// Why.
+        failure: Failure,
+    },
+    /// A lookup has found something, and goes on.
+    Progress {
+        /// The lookup.
+        request: RequestId,
+        /// Which peer gave it, if the transport's DHT says so.
+        from: Option<N::Peer>,
+        /// What came.
+        reply: Reply<N>,
+    },
+    /// Ends a lookup.
+    Done {
+        /// The lookup.
+        request: RequestId,
+        /// What it took.
+        totals: LookupTotals,
+    },
+}
+
+/// Carries requests to the peers of one network and brings back what they answer.
+///
+/// A [`Driver`](super::Driver) owns the transport and calls it from its own `poll`, so an
+/// implementation needs neither locks nor a runtime of its own: it starts work in [`contact`],
+/// [`lookup`] and [`release`], and hands out what has happened in [`poll_event`].
+///
+/// # The rules
+///
+/// 1. **None of the methods blocks.** `contact`, `lookup` and `release` only note the work; they may
+///    be called many times before the next `poll_event`.
+/// 2. **Every contact ends once**: with one [`Event::Reply`] or one [`Event::Failure`], unless
+///    `release` ends it. **Every lookup ends once**: after any number of [`Event::Progress`], with one
+///    [`Event::Done`] or one [`Event::Failure`], unless `release` ends it.
+/// 3. **After `release(request)`** the transport drops all that it holds for the request. An event
+///    that was under way may still come, and is ignored by the engine.
+/// 4. **`poll_event` registers the waker** of its context before it returns `Pending`, and wakes it
+///    when there is an event. The driver polls only when it is woken; after a call of `contact`,
+///    `lookup` or `release` it polls once more before it sleeps, so these need not wake.
+/// 5. **Request ids are opaque** and are not reused for another request while the transport may still
+///    answer the first.
+/// 6. **Timeouts are the engine's**: it releases what it no longer wants. A transport that has a
+///    timeout of its own reports [`Failure::TimedOut`].
+/// 7. **Strangers' bytes stop here**: what cannot be decoded becomes [`Failure::Invalid`], or a count
+///    in [`Reply::invalid`] when the rest of the reply is good.
+///
+/// The suite in [`conformance`](crate::conformance) checks these rules on any implementation.
+///
+/// [`contact`]: Transport::contact
+/// [`lookup`]: Transport::lookup
+/// [`release`]: Transport::release
+/// [`poll_event`]: Transport::poll_event
+///
+/// # Example
+///
+/// A transport to peers in the same process, each of them a function:
+///
+/// ```
+/// use std::collections::{HashMap, VecDeque};
+/// use std::task::{Context, Poll};
+/// use dragnet_core::front::{Contact, Event, Lookup, Transport};
+/// use dragnet_core::{Failure, Key, Reply, RequestId, doc::{Book, Library}};
+///
+/// struct Local {
+///     peers: HashMap<String, fn(&str) -> Vec<Book>>,
+///     events: VecDeque<Event<Library>>,
+/// }
+///
+/// impl Transport for Local {
+///     type Network = Library;
+///
+///     fn closest(&mut self, _target: &Key, count: usize) -> Vec<String> {
+///         self.peers.keys().take(count).cloned().collect()
+///     }
+///
+///     fn contact(&mut self, contact: Contact<Library>) {
+///         let request = contact.request;
+///         self.events.push_back(match self.peers.get(&contact.peer) {
+///             Some(answer) => Event::Reply { request, reply: Reply::with_items(answer(&contact.ask)) },
+///             None => Event::Failure { request, failure: Failure::Unreachable },
+///         });
+///     }
+///
+///     fn lookup(&mut self, lookup: Lookup<Library>) {
+///         let request = lookup.request;
+///         self.events.push_back(Event::Failure { request, failure: Failure::Unsupported });
+///     }
+///
+///     fn release(&mut self, request: RequestId) {
+///         self.events.retain(|event| event.request() != request);
+///     }
+///
+///     fn poll_event(&mut self, _cx: &mut Context<'_>) -> Poll<Event<Library>> {
+///         // Nothing ever comes later, so there is no waker to keep.
+///         self.events.pop_front().map_or(Poll::Pending, Poll::Ready)
+///     }
+/// }
+/// ```
+pub trait Transport {
+    /// The network's types.
+    type Network: Network;
+
+    /// Up to `count` known peers, closest to `target` first: the first candidates of a walk. May be
+    /// empty.
+    fn closest(&mut self, target: &Key, count: usize) -> Vec<<Self::Network as Network>::Peer>;
+
+    /// Begins a contact.
+    fn contact(&mut self, contact: Contact<Self::Network>);
+
+    /// Begins a lookup by the transport's own DHT. A transport without one answers with
+    /// [`Failure::Unsupported`].
+    fn lookup(&mut self, lookup: Lookup<Self::Network>);
+
+    /// Ends a contact or a lookup whose answer is no longer wanted. One that has ended, or was never
+    /// begun, is ignored.
+    fn release(&mut self, request: RequestId);
+
+    /// The next event, or `Pending` with the waker registered.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event<Self::Network>>;
+}
+
+impl<N: Network> Event<N> {
+    /// The contact or lookup that this is about.
+    pub const fn request(&self) -> RequestId {
+        match self {
+            Self::Reply { request, .. }
+            | Self::Failure { request, .. }
+            | Self::Progress { request, .. }
+            | Self::Done { request, .. } => *request,
+        }
+    }
+}
+
+impl<N: Network> core::fmt::Debug for Event<N> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Reply { request, reply } => {
+                f.debug_struct("Reply").field("request", request).field("reply", reply).finish()
+            }
+            Self::Failure { request, failure } => {
+                f.debug_struct("Failure").field("request", request).field("failure", failure).finish()
+            }
+            Self::Progress { request, from, reply } => f
+                .debug_struct("Progress")
+                .field("request", request)
+                .field("from", from)
+                .field("reply", reply)
+                .finish(),
+            Self::Done { request, totals } => {
+                f.debug_struct("Done").field("request", request).field("totals", totals).finish()
+            }
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! What one asks, and what one gets.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use uuid::Uuid;
+
+use crate::key::Key;
+use crate::network::{Network, Validator};
+
+/// Names a query for as long as anybody cares. Drawn from the engine's seed, so that two runs of one
+/// seed name their queries alike.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueryId(pub(crate) Uuid);
+
+impl QueryId {
+    /// The UUID, for logs and interfaces.
+    pub const fn as_uuid(&self) -> &Uuid {
+        &self.0
+    }
+
+    /// The id that a UUID names. An id that no engine made names no query.
+    pub const fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+}
+
+impl fmt::Display for QueryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for QueryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "QueryId({})", self.0)
+    }
+}
+
+/// One question: a request, the routes that find out whom to ask, and the peers to fetch from.
+///
+/// ```
+/// # use dragnet_core::{Key, Query, QueryConfig, Route, doc::Library};
+/// // `get`: a walk alone, whose replies bring the items.
+/// let get = Query::<Library>::new("978-3".to_string())
+///     .route(Route::walk(Key::of(b"978-3")));
+/// // `search`: a walk that finds providers, and a fetch from each.
+/// let search = Query::<Library>::new("kademlia".to_string())
+///     .route(Route::walk(Key::of(b"kademlia")))
+///     .fetch_providers();
+/// // A fixed list of peers.
+/// let ask = Query::<Library>::new("kademlia".to_string())
+///     .fetch_from(["alice".to_string(), "bob".to_string()])
+///     .config(QueryConfig::low_latency());
+/// ```
+pub struct Query<N: Network> {
+    /// What is asked, of every peer.
+    pub request: N::Request,
+    /// The route lane: finds out whom to ask. Empty if that is known.
+    pub routes: Vec<Route<N>>,
+    /// The fetch lane's first candidates.
+    pub peers: Vec<N::Peer>,
+    /// Whether providers that the routes bring are fetched from.
+    pub providers: bool,
+    /// Judges the items; without one, all are valid.
+    pub validator: Option<Arc<dyn Validator<N>>>,
+    /// Limits and pace.
+    pub config: QueryConfig,
+}
+
+impl<N: Network> Query<N> {
+    /// A query that asks nobody yet, with the default [`QueryConfig`].
+    pub fn new(request: N::Request) -> Self {
+        Self {
+            request,
+            routes: Vec::new(),
+            peers: Vec::new(),
+            providers: false,
+            validator: None,
+            config: QueryConfig::default(),
+        }
+    }
+
+    /// Adds a route.
+    #[must_use]
+    pub fn route(mut self, route: Route<N>) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// Adds peers to ask directly.
+    #[must_use]
+    pub fn fetch_from(mut self, peers: impl IntoIterator<Item = N::Peer>) -> Self {
+        self.peers.extend(peers);
+        self
+    }
+
+    /// Fetches from the providers that the routes find.
+    #[must_use]
+    pub fn fetch_providers(mut self) -> Self {
+        self.providers = true;
+        self
+    }
+
+    /// Judges every item before it counts.
+    #[must_use]
+    pub fn validator(mut self, validator: impl Validator<N> + 'static) -> Self {
+        self.validator = Some(Arc::new(validator));
+        self
+    }
+
+    /// Sets limits and pace.
+    #[must_use]
+    pub fn config(mut self, config: QueryConfig) -> Self {
+        self.config = config;
+        self
+    }
+}
+
+impl<N: Network> Clone for Query<N> {
+    fn clone(&self) -> Self {
+        Self {
+            request: self.request.clone(),
+            routes: self.routes.clone(),
+            peers: self.peers.clone(),
+            providers: self.providers,
+            validator: self.validator.clone(),
+            config: self.config.clone(),
+        }
+    }
+}
+
+impl<N: Network> fmt::Debug for Query<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Query")
+            .field("request", &self.request)
+            .field("routes", &self.routes)
+            .field("peers", &self.peers)
+            .field("providers", &self.providers)
+            .field("validator", &self.validator.is_some())
+            .field("config", &self.config)
+            .finish()
+    }
+}
+
+/// One way to find out whom to ask.
+#[non_exhaustive]
+pub enum Route<N: Network> {
+    /// An iterative Kademlia lookup, driven by the engine contact by contact.
+    Walk {
+        /// Where to.
+        target: Key,
+        /// The first candidates. The futures front fills an empty list from
+        /// [`Transport::closest`](crate::front::Transport::closest).
+        candidates: Vec<N::Peer>,
+    },
+    /// A lookup that the transport's own DHT does.
+    Delegated,
+}
+
+impl<N: Network> Route<N> {
+    /// A walk whose first candidates the transport names.
+    pub const fn walk(target: Key) -> Self {
+        Self::Walk { target, candidates: Vec::new() }
+    }
+}
+
+impl<N: Network> Clone for Route<N> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Walk { target, candidates } => {
+                Self::Walk { target: *target, candidates: candidates.clone() }
+            }
+            Self::Delegated => Self::Delegated,
+        }
+    }
+}
+
+impl<N: Network> fmt::Debug for Route<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Walk { target, candidates } => {
+                f.debug_struct("Walk").field("target", target).field("candidates", candidates).finish()
+            }
+            Self::Delegated => f.write_str("Delegated"),
+        }
+    }
+}
+
+/// The limits and the pace of one query.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct QueryConfig {
+    /// The query ends at latest this long after its start. 10 s.
+    pub timeout: Duration,
+    /// The query ends when it has delivered so many items: 1 to
+    /// [`Caps::results_max`](crate::Caps::results_max). 20.
+    pub max_results: usize,
+    /// Contacts that each lane keeps in flight, per source: Kademlia's alpha. At least 1. 3.
+    pub fan_out: usize,
+    /// Overdue contacts that each lane may have outstanding, per source, beside its fan-out: what
+    /// hedging may cost at most. 16.
+    pub hedges_max: usize,
+    /// How long a contact holds its slot: after it the contact is overdue, its slot is given to the
+    /// next candidate, and its answer still counts when it comes. 1 s.
+    pub soft_timeout: Duration,
+    /// A contact is given up and counted as a failure after so long. 10 s.
+    pub request_timeout: Duration,
+    /// A walk converges when so many of the closest have answered: Kademlia's k. At least 1. 20.
+    pub closest: usize,
+}
+
+impl QueryConfig {
+    /// For most: 10 s, 20 results, fan-out 3.
+    pub const fn balanced() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            max_results: 20,
+            fan_out: 3,
+            hedges_max: 16,
+            soft_timeout: Duration::from_secs(1),
+            request_timeout: Duration::from_secs(10),
+            closest: 20,
+        }
+    }
+
+    /// Many answers, more contacts at once: 5 s, 50 results, fan-out 5.
+    pub const fn high_throughput() -> Self {
+        Self { timeout: Duration::from_secs(5), max_results: 50, fan_out: 5, ..Self::balanced() }
+    }
+
+    /// A few answers soon, from one peer at a time: 2 s, 10 results, fan-out 1.
+    pub const fn low_latency() -> Self {
+        Self { timeout: Duration::from_secs(2), max_results: 10, fan_out: 1, ..Self::balanced() }
+    }
+
+    /// Sets [`timeout`](Self::timeout).
+    #[must_use]
+    pub const fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets [`max_results`](Self::max_results).
+    #[must_use]
+    pub const fn with_max_results(mut self, max_results: usize) -> Self {
+        self.max_results = max_results;
+        self
+    }
+
+    /// Sets [`fan_out`](Self::fan_out).
+    #[must_use]
+    pub const fn with_fan_out(mut self, fan_out: usize) -> Self {
+        self.fan_out = fan_out;
+        self
+    }
+
+    /// Sets [`hedges_max`](Self::hedges_max).
+    #[must_use]
+    pub const fn with_hedges_max(mut self, hedges_max: usize) -> Self {
+        self.hedges_max = hedges_max;
+        self
+    }
+
+    /// Sets [`soft_timeout`](Self::soft_timeout).
+    #[must_use]
+    pub const fn with_soft_timeout(mut self, soft_timeout: Duration) -> Self {
+        self.soft_timeout = soft_timeout;
+        self
+    }
+
+    /// Sets [`request_timeout`](Self::request_timeout).
+    #[must_use]
+    pub const fn with_request_timeout(mut self, request_timeout: Duration) -> Self {
+        self.request_timeout = request_timeout;
+        self
+    }
+
+    /// Sets [`closest`](Self::closest).
+    #[must_use]
+    pub const fn with_closest(mut self, closest: usize) -> Self {
+        self.closest = closest;
+        self
+    }
+}
+
+/// [`QueryConfig::balanced`].
+impl Default for QueryConfig {
+    fn default() -> Self {
+        Self::balanced()
+    }
+}
+
+/// Why a query ended. None of these is an error.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Reason {
+    /// `max_results` items were delivered.
+    EnoughResults,
+    /// Every route came to its end, and nobody that it found is left to ask: no better answer can come.
+    Converged,
+    /// Nobody is left to ask, and a walk ran out of candidates before the k closest had answered, or
+    /// there was no route.
+    Exhausted,
+    /// Time was up. What was found by then has been delivered.
+    DeadlineReached,
+    /// The asker no longer wants the answers.
+    Cancelled,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EnoughResults => "enough results",
+            Self::Converged => "converged",
+            Self::Exhausted => "exhausted",
+            Self::DeadlineReached => "deadline reached",
+            Self::Cancelled => "cancelled",
+        })
+    }
+}
+
+/// How a query ended: the reason and the counts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// Why.
+    pub reason: Reason,
+    /// Items delivered.
+    pub results: usize,
+    /// What it took.
+    pub stats: QueryStats,
+}
+
+/// What a query has cost and brought so far.
+///
+/// `contacted` = `replied` + `failed` + those released or still in flight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct QueryStats {
+    /// Requests sent, those of delegated lookups included once these have ended.
+    pub contacted: u32,
+    /// Requests that were answered.
+    pub replied: u32,
+    /// Requests that failed, ran into `request_timeout`, or were overdue when the deadline came.
+    pub failed: u32,
+    /// Contacts that outlived their soft timeout.
+    pub overdue: u32,
+    /// Contacts begun in the slot of an overdue one.
+    pub hedged: u32,
+    /// Items refused by the validator or unreadable to the transport, and answers that were no answer.
+    pub invalid: u32,
+    /// Valid items whose id had been seen in this query.
+    pub duplicate: u32,
+    /// Items, closer peers and providers over a cap, and candidates pushed out by closer ones.
+    pub dropped: u32,
+    /// Candidates skipped because they were barred.
+    pub barred: u32,
+    /// From the start to the first delivered item.
+    pub first_item: Option<Duration>,
+    /// From the start to the end, or to now while the query lives.
+    pub total: Duration,
+}

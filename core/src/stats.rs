@@ -1,0 +1,190 @@
+//! Counters and histograms of an engine, as plain values.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// What an engine has done since it was made.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Queries started.
+    pub queries_started: u64,
+    /// Queries ended, for whatever reason.
+    pub queries_finished: u64,
+    /// Queries that delivered an item.
+    pub queries_successful: u64,
+    /// Queries ended by their deadline; they may have been successful too.
+    pub queries_timed_out: u64,
+    /// Queries ended by cancellation.
+    pub queries_cancelled: u64,
+    /// Queries refused by the admission limit.
+    pub queries_refused: u64,
+    /// Queries that live now.
+    pub queries_live: u64,
+    /// Items delivered.
+    pub results: u64,
+    /// Contacts begun.
+    pub contacts_started: u64,
+    /// Contacts ended by a reply.
+    pub contacts_replied: u64,
+    /// Contacts ended by a failure, or given up at their `request_timeout`.
+    pub contacts_failed: u64,
+    /// Contacts released because their query ended first.
+    pub contacts_released: u64,
+    /// Contacts that outlived their soft timeout.
+    pub contacts_overdue: u64,
+    /// Contacts begun in the slot of an overdue one.
+    pub contacts_hedged: u64,
+    /// Contacts and lookups in flight now.
+    pub contacts_in_flight: u64,
+    /// Contacts that wait for their peer to have fewer in flight.
+    pub contacts_waiting: u64,
+    /// Items refused, and answers that were no answer.
+    pub invalid: u64,
+    /// Valid items that their query had seen.
+    pub duplicate: u64,
+    /// Items, peers and candidates over a cap.
+    pub dropped: u64,
+    /// Peers barred, each time counted.
+    pub peers_barred: u64,
+    /// Peers remembered now.
+    pub peers_known: u64,
+    /// Inputs under a request id that names nothing (late, repeated, forged).
+    pub inputs_unknown: u64,
+    /// Inputs whose time was before an earlier input's.
+    pub time_reversals: u64,
+    /// From start to end of a query, in nanoseconds.
+    pub query_duration: Histogram,
+    /// From start to first delivered item of a query, in nanoseconds.
+    pub first_item: Histogram,
+    /// From contact to reply, in nanoseconds.
+    pub response_time: Histogram,
+    /// Items delivered per query.
+    pub results_per_query: Histogram,
+    /// Contacts per query.
+    pub contacts_per_query: Histogram,
+}
+
+/// A histogram of whole numbers, exact to one part in eight: eight buckets for each power of two.
+/// Buckets are allocated as far as values have reached, 496 at most.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Histogram {
+    buckets: Vec<u64>,
+    count: u64,
+    sum: u128,
+    max: u64,
+}
+
+const SUB_BITS: u32 = 3;
+
+impl Histogram {
+    /// Counts a value.
+    pub fn record(&mut self, value: u64) {
+        let index = bucket_of(value);
+        if index >= self.buckets.len() {
+            self.buckets.resize(index + 1, 0);
+        }
+        self.buckets[index] += 1;
+        self.count += 1;
+        self.sum += u128::from(value);
+        self.max = self.max.max(value);
+    }
+
+    /// How many values were counted.
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Their sum.
+    pub const fn sum(&self) -> u128 {
+        self.sum
+    }
+
+    /// The largest.
+    pub const fn max(&self) -> u64 {
+        self.max
+    }
+
+    /// The least value that at least `permille` thousandths of the values do not exceed, rounded up to
+    /// its bucket's upper edge; `None` without values.
+    pub fn quantile(&self, permille: u64) -> Option<u64> {
+        let rank = (u128::from(self.count) * u128::from(permille.min(1000))).div_ceil(1000).max(1);
+        let mut seen = 0;
+        for (index, &count) in self.buckets.iter().enumerate() {
+            seen += u128::from(count);
+            if seen >= rank {
+                return Some(upper_edge(index).min(self.max));
+            }
+        }
+        None
+    }
+
+    /// The non-empty buckets: the largest value that each holds, and its count.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.buckets.iter().enumerate().filter(|(_, count)| **count > 0).map(|(i, n)| (upper_edge(i), *n))
+    }
+}
+
+fn bucket_of(value: u64) -> usize {
+    let log = 63 - (value | 1).leading_zeros();
+    if log < SUB_BITS {
+        return value as usize;
+    }
+    let shift = log - SUB_BITS;
+    (((shift + 1) << SUB_BITS) as usize) + ((value >> shift) as usize & ((1 << SUB_BITS) - 1))
+}
+
+fn upper_edge(index: usize) -> u64 {
+    if index < 1 << SUB_BITS {
+        return index as u64;
+    }
+    let shift = (index >> SUB_BITS) as u32 - 1;
+    let mantissa = ((index & ((1 << SUB_BITS) - 1)) | (1 << SUB_BITS)) as u64;
+    (mantissa << shift) + ((1u64 << shift) - 1)
+}
+
+/// What an engine knows of a peer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct PeerReport<P> {
+    /// Who.
+    pub peer: P,
+    /// From 0 (worst) to 1000 (best); 500 for a stranger. Decays towards 500.
+    pub score: u16,
+    /// Answers, decayed, in thousandths.
+    pub successes_milli: u64,
+    /// Failures, decayed, in thousandths.
+    pub failures_milli: u64,
+    /// Invalid answers, decayed, in thousandths.
+    pub invalid_milli: u64,
+    /// The smoothed response time (RFC 6298), once there is one.
+    pub response_time: Option<Duration>,
+    /// How much longer the peer is barred, if it is.
+    pub barred_for: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_lies_within_an_eighth_of_its_buckets_edge() {
+        for value in (0..4096).chain([u64::MAX, u64::MAX / 3, 1 << 40]) {
+            let edge = upper_edge(bucket_of(value));
+            assert!(edge >= value, "{value} is above its bucket's edge {edge}");
+            assert!(edge - value <= value / 8, "{value} is too far below {edge}");
+        }
+        assert_eq!(bucket_of(u64::MAX), 495);
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_values() {
+        let mut histogram = Histogram::default();
+        assert_eq!(histogram.quantile(500), None);
+        (1..=1000).for_each(|value| histogram.record(value));
+        let median = histogram.quantile(500).unwrap();
+        assert!((500..=563).contains(&median), "{median}");
+        assert_eq!(histogram.quantile(1000), Some(1000));
+        assert_eq!((histogram.count(), histogram.sum()), (1000, 500_500));
+    }
+}
