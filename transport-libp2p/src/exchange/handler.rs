@@ -1,0 +1,2 @@
+//! One connection's streams.
+pub use libp2p::swarm::dummy::ConnectionHandler as Handler;
