@@ -92,7 +92,8 @@ pub enum Event<N: Network> {
 /// 7. **Strangers' bytes stop here**: what cannot be decoded becomes [`Failure::Invalid`], or a count
 ///    in [`Reply::invalid`] when the rest of the reply is good.
 ///
-/// The suite in [`conformance`](crate::conformance) checks these rules on any implementation.
+/// The suite in `dragnet_core::conformance` (feature `conformance`) checks these rules on any
+/// implementation.
 ///
 /// [`contact`]: Transport::contact
 /// [`lookup`]: Transport::lookup
@@ -104,21 +105,24 @@ pub enum Event<N: Network> {
 /// A transport to peers in the same process, each of them a function:
 ///
 /// ```
-/// use std::collections::{HashMap, VecDeque};
+/// use std::collections::{BTreeMap, VecDeque};
 /// use std::task::{Context, Poll};
 /// use dragnet_core::front::{Contact, Event, Lookup, Transport};
-/// use dragnet_core::{Failure, Key, Reply, RequestId, doc::{Book, Library}};
+/// use dragnet_core::{Failure, Key, Network, Reply, RequestId, doc::{Book, Library}};
 ///
 /// struct Local {
-///     peers: HashMap<String, fn(&str) -> Vec<Book>>,
+///     peers: BTreeMap<String, fn(&str) -> Vec<Book>>,
 ///     events: VecDeque<Event<Library>>,
 /// }
 ///
 /// impl Transport for Local {
 ///     type Network = Library;
 ///
-///     fn closest(&mut self, _target: &Key, count: usize) -> Vec<String> {
-///         self.peers.keys().take(count).cloned().collect()
+///     fn closest(&mut self, target: &Key, count: usize) -> Vec<String> {
+///         let mut peers: Vec<String> = self.peers.keys().cloned().collect();
+///         peers.sort_by_cached_key(|peer| Library::key(peer).distance(target));
+///         peers.truncate(count);
+///         peers
 ///     }
 ///
 ///     fn contact(&mut self, contact: Contact<Library>) {
@@ -148,8 +152,8 @@ pub trait Transport {
     /// The network's types.
     type Network: Network;
 
-    /// Up to `count` known peers, closest to `target` first: the first candidates of a walk. May be
-    /// empty.
+    /// Up to `count` known peers, each once, closest to `target` first: the first candidates of a walk.
+    /// May be empty. The driver asks when a query starts whose walk names none.
     fn closest(&mut self, target: &Key, count: usize) -> Vec<<Self::Network as Network>::Peer>;
 
     /// Begins a contact.

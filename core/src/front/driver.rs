@@ -1,0 +1,487 @@
+//! The one future that does the work.
+
+use core::fmt;
+use core::future::Future;
+use core::hash::{BuildHasherDefault, Hasher};
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::sync::Arc;
+
+use async_channel::{Sender, TrySendError};
+use futures::future::FusedFuture;
+use hashbrown::HashMap;
+use tracing::{Level, Span, debug, enabled, field, info, info_span};
+
+use super::clock::{Clock, SystemClock};
+use super::shared::{Admission, Command, Inbox, QueryState, Shared, Start};
+use super::transport::{Contact, Event, Lookup, Transport};
+use crate::engine::QueryEngine;
+use crate::network::Network;
+use crate::output::{Found, Output};
+use crate::query::{Outcome, Query, QueryId, QueryStats, Reason, Route};
+use crate::time::Time;
+
+/// Rounds of one poll, each of at most one command, one cancellation and one event of the transport.
+/// At about a microsecond each, a poll takes well under a millisecond.
+const ROUNDS_PER_POLL: usize = 256;
+
+/// A walk begins with so many candidates, if it wants no more.
+const FIRST_CANDIDATES: usize = 20;
+
+/// Owns engine, transport and clock, and moves what happens from one to the other. A future: spawn it
+/// on any executor, run it with `block_on`, or [`poll`](Self::poll) it from inside another poll
+/// function.
+///
+/// It needs to be polled only when it has been woken, and does a bounded amount of work each time:
+/// when there is more, it wakes itself. It is [`Send`] when its transport, its clock and its network's
+/// types are.
+///
+/// It returns when every [`Client`](super::Client) is gone and the last query has ended (those whose
+/// handle was dropped are cancelled), or after [`Client::shutdown`](super::Client::shutdown); then
+/// everything has been released at the transport. Dropping it earlier ends every handle with
+/// [`DriverGone`](super::DriverGone).
+///
+/// # From inside another poll function
+///
+/// The owner may use the transport between two polls, to hand in what it has received:
+///
+/// ```
+/// # use dragnet_core::{doc::Library, front::{Clock, Driver, Transport}};
+/// # use std::task::{Context, Poll};
+/// # trait Socket { fn received(&mut self) -> Option<Vec<u8>>; }
+/// # trait Decode { fn decode(&mut self, bytes: &[u8]); }
+/// fn poll<T, C>(socket: &mut impl Socket, driver: &mut Driver<T, C>, cx: &mut Context<'_>)
+/// where
+///     T: Transport<Network = Library> + Decode,
+///     C: Clock,
+/// {
+///     while let Some(bytes) = socket.received() {
+///         driver.transport_mut().decode(&bytes);
+///     }
+///     // Takes all events that the transport has now; `cx` is woken for those that come later.
+///     let _ = driver.poll(cx);
+/// }
+/// ```
+#[must_use = "a driver does nothing unless it is polled"]
+pub struct Driver<T: Transport, C: Clock = SystemClock> {
+    engine: QueryEngine<T::Network>,
+    transport: T,
+    clock: C,
+    shared: Arc<Shared<T::Network>>,
+    inbox: Inbox<T::Network>,
+    live: HashMap<QueryId, Live<T::Network>, BuildHasherDefault<IdHasher>>,
+    /// What a shutdown has still to cancel, last first.
+    stopping: Option<Vec<QueryId>>,
+    /// When the clients were last given a snapshot of the metrics.
+    published: Time,
+    /// Whether the engine has been told anything since.
+    dirty: bool,
+    done: bool,
+}
+
+/// The driver's half of a live query.
+struct Live<N: Network> {
+    admission: Admission,
+    state: Arc<QueryState>,
+    items: Sender<Found<N>>,
+    span: Span,
+}
+
+/// Nothing in a driver is pinned by its own pinning.
+impl<T: Transport, C: Clock> Unpin for Driver<T, C> {}
+
+impl<T: Transport, C: Clock> Driver<T, C> {
+    pub(super) fn new(
+        engine: QueryEngine<T::Network>,
+        transport: T,
+        clock: C,
+        shared: Arc<Shared<T::Network>>,
+        inbox: Inbox<T::Network>,
+    ) -> Self {
+        Self {
+            engine,
+            transport,
+            clock,
+            shared,
+            inbox,
+            live: HashMap::default(),
+            stopping: None,
+            published: Time::ZERO,
+            dirty: false,
+            done: false,
+        }
+    }
+
+    /// Does what there is to do, and registers the waker of `cx` for whatever comes next. Ready when
+    /// the driver has nothing left to do for ever; then it may be polled again, and is ready again.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.done {
+            return Poll::Ready(());
+        }
+        // Before anything is looked at: what is sent from now on wakes.
+        self.shared.driver.register(cx.waker());
+        for _ in 0..ROUNDS_PER_POLL {
+            let now = self.clock.now();
+            if self.round(cx, now) {
+                continue;
+            }
+            if self.is_over() {
+                self.finish();
+                return Poll::Ready(());
+            }
+            if self.sleep(cx, now).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The transport.
+    pub const fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// The transport, to hand in what its network has received. Poll the driver afterwards, or let the
+    /// transport wake it.
+    pub const fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
+    /// The engine: its metrics and its peers, exact and without a wait, also after the driver's end.
+    pub const fn engine(&self) -> &QueryEngine<T::Network> {
+        &self.engine
+    }
+
+    /// The clock.
+    pub const fn clock(&self) -> &C {
+        &self.clock
+    }
+
+    /// How many queries have a handle to be served. As many as live in the engine, and none when all
+    /// is done.
+    pub fn live(&self) -> usize {
+        self.live.len()
+    }
+
+    /// How many commands wait to be taken.
+    pub fn waiting(&self) -> usize {
+        self.inbox.commands.len() + self.inbox.cancelled.len()
+    }
+
+    /// Takes at most one input from each side, so that none starves another. Whether there was any.
+    fn round(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
+        let mut busy = self.stop_one(now);
+        if let Ok(query) = self.inbox.cancelled.try_recv() {
+            self.cancel(now, query);
+            busy = true;
+        }
+        if let Ok(command) = self.inbox.commands.try_recv() {
+            self.obey(now, command);
+            busy = true;
+        }
+        if let Poll::Ready(event) = self.transport.poll_event(cx) {
+            self.take(now, event);
+            busy = true;
+        }
+        busy
+    }
+
+    /// After a shutdown, cancels one of the queries that live.
+    fn stop_one(&mut self, now: Time) -> bool {
+        if !self.shared.is_shut_down() {
+            return false;
+        }
+        let live = &self.live;
+        let stopping = self.stopping.get_or_insert_with(|| {
+            let mut queries: Vec<QueryId> = live.keys().copied().collect();
+            // The table's order is nobody's business.
+            queries.sort_unstable_by(|a, b| b.cmp(a));
+            queries
+        });
+        let Some(query) = stopping.pop() else { return false };
+        self.cancel(now, query);
+        true
+    }
+
+    fn cancel(&mut self, now: Time, query: QueryId) -> bool {
+        let was_live = self.engine.cancel(now, query);
+        self.drain();
+        was_live
+    }
+
+    fn obey(&mut self, now: Time, command: Command<T::Network>) {
+        // A reply fails when its asker has lost interest.
+        match command {
+            Command::Start(start) => self.start(now, *start),
+            Command::Cancel { query, reply } => {
+                let was_live = self.cancel(now, query);
+                let _ = reply.send(was_live);
+            }
+            Command::Status { query, reply } => {
+                let _ = reply.send(self.engine.status(query));
+            }
+            Command::Peers { reply } => {
+                let _ = reply.send(self.engine.peers(now).collect());
+            }
+            Command::Bar { peer, reply } => {
+                self.engine.bar(now, peer);
+                self.drain();
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    fn start(&mut self, now: Time, start: Start<T::Network>) {
+        let Start { admission, mut query, state, items } = start;
+        if self.shared.is_shut_down() || state.is_cancelled() {
+            return end_unstarted(admission, &state, &items);
+        }
+        self.name_candidates(&mut query);
+        let request = &query.request;
+        let span = info_span!(
+            "query",
+            query_id = field::Empty,
+            ?request,
+            results = field::Empty,
+            reason = field::Empty
+        );
+        let id = match self.engine.start(now, query) {
+            Ok(id) => id,
+            Err(error) => {
+                // The client has checked the same limits. The dropped channel ends the handle.
+                debug_assert!(false, "an admitted query was refused: {error}");
+                return tracing::error!(%error, "an admitted query was refused");
+            }
+        };
+        span.record("query_id", field::display(id));
+        let cancelled = state.started(id);
+        self.live.insert(id, Live { admission, state, items, span });
+        self.drain();
+        if cancelled {
+            self.cancel(now, id);
+        }
+    }
+
+    /// Gives the walks that have no candidates those that the transport knows.
+    fn name_candidates(&mut self, query: &mut Query<T::Network>) {
+        let wanted = query.config.closest.max(FIRST_CANDIDATES).min(self.engine.config().caps.candidates_max);
+        for route in &mut query.routes {
+            if let Route::Walk { target, candidates } = route
+                && candidates.is_empty()
+            {
+                *candidates = self.transport.closest(target, wanted);
+                candidates.truncate(wanted);
+            }
+        }
+    }
+
+    fn take(&mut self, now: Time, event: Event<T::Network>) {
+        match event {
+            Event::Reply { request, reply } => {
+                let (items, closer, providers) =
+                    (reply.items.len(), reply.closer.len(), reply.providers.len());
+                debug!(%request, items, closer, providers, invalid = reply.invalid, "reply");
+                self.engine.handle_reply(now, request, reply);
+            }
+            Event::Failure { request, failure } => {
+                debug!(%request, ?failure, "failure");
+                self.engine.handle_failure(now, request, failure);
+            }
+            Event::Progress { request, from, reply } => {
+                debug!(%request, ?from, items = reply.items.len(), "progress");
+                self.engine.handle_progress(now, request, from, reply);
+            }
+            Event::Done { request, totals } => {
+                debug!(%request, ?totals, "done");
+                self.engine.handle_done(now, request, totals);
+            }
+        }
+        self.drain();
+    }
+
+    /// Ready when time itself brought something to do; pending when there is nothing but to wait.
+    fn sleep(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<()> {
+        let due = self.engine.poll_timeout();
+        if due.is_some_and(|due| due <= now) {
+            self.engine.handle_tick(now);
+            self.drain();
+            return Poll::Ready(());
+        }
+        let snapshot = self.publish_by(now);
+        match due.into_iter().chain(snapshot).min() {
+            Some(until) => self.clock.poll_until(cx, until),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Does all that the engine wants done.
+    fn drain(&mut self) {
+        self.dirty = true;
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Contact { request, query, peer, step, ask } => {
+                    self.say(query, || debug!(%request, ?peer, ?step, "contact"));
+                    self.transport.contact(Contact { request, query, peer, step, ask });
+                }
+                Output::Lookup { request, query, route, ask } => {
+                    self.say(query, || debug!(%request, route, "lookup"));
+                    self.transport.lookup(Lookup { request, query, route, ask });
+                }
+                Output::Release { request } => {
+                    debug!(%request, "release");
+                    self.transport.release(request);
+                }
+                Output::Found { query, found } => self.deliver(query, found),
+                Output::Finished { query, outcome } => self.end(query, outcome),
+            }
+        }
+    }
+
+    fn deliver(&mut self, query: QueryId, found: Found<T::Network>) {
+        let Some(live) = self.live.get(&query) else { return };
+        match live.items.try_send(found) {
+            // Closed: the handle was dropped, and its cancellation is under way.
+            Ok(()) | Err(TrySendError::Closed(_)) => {}
+            // The engine delivers no item twice and no more than `max_results`, which is the channel's
+            // capacity.
+            Err(TrySendError::Full(_)) => debug_assert!(false, "{query} delivered too many items"),
+        }
+    }
+
+    fn end(&mut self, query: QueryId, outcome: Outcome) {
+        if self.engine.live() == 0 {
+            // Who sees this query end sees it counted.
+            self.publish();
+        }
+        let Some(live) = self.live.remove(&query) else { return };
+        live.span.record("results", outcome.results);
+        live.span.record("reason", field::display(outcome.reason));
+        live.span.in_scope(|| {
+            let QueryStats { contacted, replied, failed, total, .. } = outcome.stats;
+            info!(results = outcome.results, reason = %outcome.reason, contacted, replied, failed, ?total, "ended");
+        });
+        // Who sees the stream end finds the outcome set, and a place for the next query free.
+        drop(live.admission);
+        live.state.ended(outcome);
+        drop(live.items);
+    }
+
+    /// Logs something inside a query's span, if anybody listens.
+    fn say(&self, query: QueryId, log: impl FnOnce()) {
+        if enabled!(Level::DEBUG)
+            && let Some(live) = self.live.get(&query)
+        {
+            live.span.in_scope(log);
+        }
+    }
+
+    /// Publishes the metrics if it is time to; otherwise when it will be.
+    fn publish_by(&mut self, now: Time) -> Option<Time> {
+        let due = self.published + self.shared.config.metrics_every;
+        if !self.dirty {
+            return None;
+        }
+        if now < due && self.engine.live() > 0 {
+            return Some(due);
+        }
+        self.published = now;
+        self.publish();
+        None
+    }
+
+    fn publish(&mut self) {
+        if core::mem::take(&mut self.dirty) {
+            self.shared.publish(self.engine.metrics());
+        }
+    }
+
+    /// Whether nothing can come any more. Said after a round without input.
+    fn is_over(&self) -> bool {
+        self.live.is_empty() && (self.shared.is_shut_down() || !self.shared.has_clients())
+    }
+
+    /// Closes the doors: what came in at the last moment is answered, what comes later refused.
+    fn finish(&mut self) {
+        debug_assert_eq!(self.engine.live(), 0, "every live query has a handle");
+        self.done = true;
+        self.inbox.commands.close();
+        while let Ok(command) = self.inbox.commands.try_recv() {
+            if let Command::Start(start) = command {
+                end_unstarted(start.admission, &start.state, &start.items);
+            }
+        }
+        self.close();
+    }
+
+    fn close(&mut self) {
+        // A panic on its way out may have left the engine in the middle of something.
+        if !std::thread::panicking() {
+            self.publish();
+        }
+        self.inbox.commands.close();
+        // The clients keep the channel: what is left in it would never be dropped.
+        while self.inbox.commands.try_recv().is_ok() {}
+        self.inbox.cancelled.close();
+        while self.inbox.cancelled.try_recv().is_ok() {}
+        self.live.clear();
+        self.inbox.over.close();
+    }
+}
+
+/// Ends a query that never was one.
+fn end_unstarted<N: Network>(admission: Admission, state: &QueryState, items: &Sender<Found<N>>) {
+    drop(admission);
+    state.ended(Outcome { reason: Reason::Cancelled, results: 0, stats: QueryStats::default() });
+    items.close();
+}
+
+impl<T: Transport, C: Clock> Future for Driver<T, C> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Driver::poll(self.get_mut(), cx)
+    }
+}
+
+impl<T: Transport, C: Clock> FusedFuture for Driver<T, C> {
+    fn is_terminated(&self) -> bool {
+        self.done
+    }
+}
+
+impl<T: Transport, C: Clock> Drop for Driver<T, C> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl<T: Transport, C: Clock> fmt::Debug for Driver<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("live", &self.live())
+            .field("waiting", &self.waiting())
+            .field("done", &self.done)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Takes the hash of a query's id from the id, whose bits are the engine's own random ones.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 = self.0.rotate_left(23) ^ u64::from_le_bytes(word);
+        }
+    }
+
+    fn write_usize(&mut self, _length: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

@@ -1,0 +1,213 @@
+//! What a client, its handles and the driver have in common.
+
+use core::convert::Infallible;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use async_channel::{Receiver, Sender, TrySendError};
+use futures::channel::oneshot;
+use futures::task::AtomicWaker;
+
+use super::FrontConfig;
+use crate::network::Network;
+use crate::output::{Found, StartError};
+use crate::query::{Outcome, Query, QueryId, QueryStats};
+use crate::stats::{Metrics, PeerReport};
+
+/// What a client tells the driver.
+pub(super) enum Command<N: Network> {
+    Start(Box<Start<N>>),
+    Cancel { query: QueryId, reply: oneshot::Sender<bool> },
+    Status { query: QueryId, reply: oneshot::Sender<Option<QueryStats>> },
+    Peers { reply: oneshot::Sender<Vec<PeerReport<N::Peer>>> },
+    Bar { peer: N::Peer, reply: oneshot::Sender<()> },
+}
+
+/// A query that waits for its start. Dropping it ends the handle with an error.
+pub(super) struct Start<N: Network> {
+    pub(super) admission: Admission,
+    pub(super) query: Query<N>,
+    pub(super) state: Arc<QueryState>,
+    pub(super) items: Sender<Found<N>>,
+}
+
+/// One place among the queries that may live; given back on drop.
+pub(super) struct Admission(Arc<AtomicUsize>);
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What a handle and the driver both know of one query.
+#[derive(Default)]
+pub(super) struct QueryState {
+    /// `STARTED` and `CANCELLED`, each set once. Whichever side sets the second sees the first: a
+    /// query cannot slip through between its start and its cancellation.
+    flags: AtomicU8,
+    id: OnceLock<QueryId>,
+    /// Set before the channel of items is closed.
+    outcome: OnceLock<Outcome>,
+}
+
+const STARTED: u8 = 1;
+const CANCELLED: u8 = 2;
+
+impl QueryState {
+    pub(super) fn id(&self) -> Option<QueryId> {
+        self.id.get().copied()
+    }
+
+    pub(super) fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.get()
+    }
+
+    /// The driver's side. Returns whether the query was cancelled before.
+    #[must_use]
+    pub(super) fn started(&self, id: QueryId) -> bool {
+        self.id.set(id).expect("a query starts once");
+        self.flags.fetch_or(STARTED, Ordering::AcqRel) & CANCELLED != 0
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & CANCELLED != 0
+    }
+
+    pub(super) fn ended(&self, outcome: Outcome) {
+        self.outcome.set(outcome).expect("a query ends once");
+    }
+}
+
+/// The ends of the channels that the driver keeps.
+pub(super) struct Inbox<N: Network> {
+    pub(super) commands: Receiver<Command<N>>,
+    pub(super) cancelled: Receiver<QueryId>,
+    /// Closed when the driver has returned or is dropped.
+    pub(super) over: Sender<Infallible>,
+}
+
+/// What client, handles and driver share. The only lock is held for as long as a pointer is swapped.
+pub(super) struct Shared<N: Network> {
+    pub(super) config: FrontConfig,
+    pub(super) commands: Sender<Command<N>>,
+    /// Unbounded to the channel, but each admitted query is named here at most once, by its handle.
+    cancelled: Sender<QueryId>,
+    pub(super) over: Receiver<Infallible>,
+    pub(super) driver: AtomicWaker,
+    clients: AtomicUsize,
+    shut_down: AtomicBool,
+    admitted: Arc<AtomicUsize>,
+    /// Queries refused before they came to the engine.
+    refused: AtomicU64,
+    metrics: Mutex<Arc<Metrics>>,
+}
+
+impl<N: Network> Shared<N> {
+    pub(super) fn new(config: FrontConfig) -> (Arc<Self>, Inbox<N>) {
+        let (commands, commands_inbox) = async_channel::bounded(config.commands_max);
+        let (cancelled, cancelled_inbox) = async_channel::unbounded();
+        let (over_sender, over) = async_channel::bounded(1);
+        let shared = Self {
+            config,
+            commands,
+            cancelled,
+            over,
+            driver: AtomicWaker::new(),
+            clients: AtomicUsize::new(0),
+            shut_down: AtomicBool::new(false),
+            admitted: Arc::default(),
+            refused: AtomicU64::new(0),
+            metrics: Mutex::default(),
+        };
+        let inbox = Inbox { commands: commands_inbox, cancelled: cancelled_inbox, over: over_sender };
+        (Arc::new(shared), inbox)
+    }
+
+    /// Takes one of the places for live queries.
+    pub(super) fn admit(&self) -> Result<Admission, StartError> {
+        let max = self.config.engine.caps.queries_max;
+        self.admitted
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |live| (live < max).then_some(live + 1))
+            .map(|_| Admission(Arc::clone(&self.admitted)))
+            .map_err(|live| self.refuse(StartError::Busy { live, max }))
+    }
+
+    /// Hands a query to the driver.
+    pub(super) fn start(&self, start: Box<Start<N>>) -> Result<(), StartError> {
+        match self.commands.try_send(Command::Start(start)) {
+            Ok(()) => {
+                self.driver.wake();
+                Ok(())
+            }
+            Err(TrySendError::Closed(_)) => Err(StartError::ShutDown),
+            Err(TrySendError::Full(_)) => {
+                let max = self.config.commands_max;
+                Err(self.refuse(StartError::Busy { live: max, max }))
+            }
+        }
+    }
+
+    fn refuse(&self, error: StartError) -> StartError {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        error
+    }
+
+    /// Asks the driver something, waiting for room in the queue; `None` if it is gone.
+    pub(super) async fn ask<A>(&self, command: impl FnOnce(oneshot::Sender<A>) -> Command<N>) -> Option<A> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.ok()?;
+        self.driver.wake();
+        answer.await.ok()
+    }
+
+    /// The handle's side of a cancellation.
+    pub(super) fn cancel(&self, state: &QueryState) {
+        let before = state.flags.fetch_or(CANCELLED, Ordering::AcqRel);
+        if before & CANCELLED != 0 || state.outcome().is_some() {
+            return;
+        }
+        // Not started: the driver sees the flag when it comes to the query.
+        if before & STARTED != 0 {
+            let query = state.id().expect("the id is set before the flag");
+            // Closed if the driver is gone: then there is nothing to cancel.
+            let _ = self.cancelled.try_send(query);
+            self.driver.wake();
+        }
+    }
+
+    pub(super) fn shut_down(&self) {
+        self.shut_down.store(true, Ordering::Release);
+        self.driver.wake();
+    }
+
+    pub(super) fn is_shut_down(&self) -> bool {
+        self.shut_down.load(Ordering::Acquire)
+    }
+
+    pub(super) fn client_added(&self) {
+        self.clients.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn client_dropped(&self) {
+        if self.clients.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.driver.wake();
+        }
+    }
+
+    pub(super) fn has_clients(&self) -> bool {
+        self.clients.load(Ordering::Acquire) > 0
+    }
+
+    pub(super) fn publish(&self, metrics: Metrics) {
+        let metrics = Arc::new(metrics);
+        *self.metrics.lock().unwrap_or_else(PoisonError::into_inner) = metrics;
+    }
+
+    pub(super) fn metrics(&self) -> Metrics {
+        let last = Arc::clone(&self.metrics.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut metrics = Arc::unwrap_or_clone(last);
+        metrics.queries_refused += self.refused.load(Ordering::Relaxed);
+        metrics
+    }
+}
