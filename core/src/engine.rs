@@ -1,74 +1,294 @@
-//! The query engine.
+//! The query engine: takes each input to whom it concerns, and hands the outputs on.
 
-use alloc::vec::Vec;
+mod absorb;
+mod contacts;
+mod finish;
+mod progress;
+mod start;
 
+use alloc::collections::VecDeque;
+
+use hashbrown::HashTable;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::arena::Arena;
 use crate::config::EngineConfig;
+use crate::hash::Keyed;
+use crate::lookup::{Contact, LiveQuery, Phase, State, Work};
 use crate::network::{Failure, LookupTotals, Network, Reply};
-use crate::output::{Output, RequestId, StartError};
-use crate::query::{Query, QueryId, QueryStats};
-use crate::stats::{Metrics, PeerReport};
+use crate::output::{Output, RequestId};
+use crate::peers::{PeerIndex, PeerTable};
+use crate::query::{QueryId, QueryStats, Reason};
+use crate::stats::{LiveState, Metrics, PeerReport};
 use crate::time::Time;
+use crate::timers::{Timer, Timers};
 
-/// Decides everything, touches nothing.
+/// The state machine at the heart of Dragnet: decides everything, touches nothing.
+///
+/// # How it is driven
+///
+/// **Inputs** change its state: [`start`](Self::start), [`cancel`](Self::cancel),
+/// [`handle_reply`](Self::handle_reply), [`handle_failure`](Self::handle_failure),
+/// [`handle_progress`](Self::handle_progress), [`handle_done`](Self::handle_done) and
+/// [`handle_tick`](Self::handle_tick). **Outputs** say what to do:
+/// [`poll_output`](Self::poll_output), and [`poll_timeout`](Self::poll_timeout) for when to come back.
+///
+/// The rule is: *after every input drain `poll_output` to `None`; sleep until `poll_timeout` or the next
+/// input, whichever is first; at `poll_timeout` call `handle_tick`.* The [crate's](crate) first example
+/// is that loop.
+///
+/// # Time
+///
+/// Every input carries the time, and first does whatever is due by then: a reply that comes at or after
+/// a query's deadline delivers nothing. Time must not go back; if it does, the input counts as one at
+/// the latest time seen, and is counted in
+/// [`Metrics::time_reversals`](crate::Metrics::time_reversals).
+///
+/// # What it promises
+///
+/// In a query no item id is delivered twice, and at most `max_results` items; every started query
+/// finishes exactly once, and at the first tick at or after its deadline at latest; every contact ends
+/// exactly once, by a reply, a failure or a [`Release`](Output::Release), and none outlives its query; a
+/// peer is contacted at most once per query and lane; every table stays within its cap; unknown, late
+/// and repeated inputs change nothing; and the same seed and inputs give the same outputs, byte for byte.
 pub struct QueryEngine<N: Network> {
     config: EngineConfig,
-    local: N::Peer,
+    now: Time,
+    works: Arena<Work<N>>,
+    queries: Arena<LiveQuery>,
+    by_id: HashTable<u32>,
+    contacts: Arena<Contact>,
+    peers: PeerTable<N>,
+    timers: Timers,
+    /// Work to look at before the input returns, by slot and generation.
+    ready: VecDeque<(u32, u32)>,
+    /// Peers that have room again while contacts wait for them.
+    freed: VecDeque<PeerIndex>,
+    outputs: VecDeque<Output<N>>,
+    hasher: Keyed,
+    ids: ChaCha8Rng,
+    metrics: Metrics,
 }
 
-#[allow(unused_variables, missing_docs, clippy::todo, clippy::needless_pass_by_value)]
+/// Inputs and outputs.
 impl<N: Network> QueryEngine<N> {
+    /// An engine that acts for `local`, which is never a candidate itself. All that it draws at random
+    /// comes from `seed`: keep it from strangers, who could otherwise choose ids that collide.
     pub fn new(config: EngineConfig, local: N::Peer, seed: [u8; 32]) -> Self {
-        Self { config, local }
+        let mut ids = ChaCha8Rng::from_seed(seed);
+        let hasher = Keyed::new((ids.next_u64(), ids.next_u64()));
+        let peers =
+            PeerTable::new(local, config.caps.peers_max, config.reputation.clone(), hasher, ids.next_u64());
+        Self {
+            config,
+            now: Time::ZERO,
+            works: Arena::new(),
+            queries: Arena::new(),
+            by_id: HashTable::new(),
+            contacts: Arena::new(),
+            peers,
+            timers: Timers::new(),
+            ready: VecDeque::new(),
+            freed: VecDeque::new(),
+            outputs: VecDeque::new(),
+            hasher,
+            ids,
+            metrics: Metrics::default(),
+        }
     }
-    /// Checks the limits of a query without starting it.
-    pub fn check(config: &EngineConfig, query: &Query<N>) -> Result<(), StartError> {
-        todo!()
-    }
-    pub fn start(&mut self, now: Time, query: Query<N>) -> Result<QueryId, StartError> {
-        todo!()
-    }
+
+    /// Ends a query whose asker has gone; false if it had ended already.
     pub fn cancel(&mut self, now: Time, query: QueryId) -> bool {
-        todo!()
+        self.advance(now);
+        let found = self.find(query);
+        if let Some(query) = found {
+            self.finish(query, Reason::Cancelled);
+        }
+        self.settle();
+        found.is_some()
     }
+
+    /// A peer has answered: ends the contact. Under the id of a lookup it counts as its last progress.
     pub fn handle_reply(&mut self, now: Time, request: RequestId, reply: Reply<N>) {
-        todo!()
+        self.advance(now);
+        match self.phase(request) {
+            Some(Phase::InFlight | Phase::Overdue) => self.absorb_reply(request.slot, reply),
+            Some(Phase::Lookup) => {
+                self.absorb_progress(request.slot, None, reply);
+                if self.phase(request).is_some() {
+                    self.end_lookup(request.slot, true, LookupTotals::default());
+                }
+            }
+            Some(Phase::Waiting) | None => self.metrics.inputs_unknown += 1,
+        }
+        self.settle();
     }
+
+    /// A contact or a lookup has failed: ends it.
     pub fn handle_failure(&mut self, now: Time, request: RequestId, failure: Failure) {
-        todo!()
+        self.advance(now);
+        match self.phase(request) {
+            Some(Phase::InFlight | Phase::Overdue) => self.fail(request.slot, failure),
+            Some(Phase::Lookup) => {
+                let totals = LookupTotals { failed: 1, ..LookupTotals::default() };
+                self.end_lookup(request.slot, false, totals);
+            }
+            Some(Phase::Waiting) | None => self.metrics.inputs_unknown += 1,
+        }
+        self.settle();
     }
+
+    /// A lookup has found something, and goes on. `from` is the peer that gave it, if that is known.
     pub fn handle_progress(&mut self, now: Time, request: RequestId, from: Option<N::Peer>, reply: Reply<N>) {
-        todo!()
+        self.advance(now);
+        match self.phase(request) {
+            Some(Phase::Lookup) => self.absorb_progress(request.slot, from, reply),
+            _ => self.metrics.inputs_unknown += 1,
+        }
+        self.settle();
     }
+
+    /// A lookup has come to its end.
     pub fn handle_done(&mut self, now: Time, request: RequestId, totals: LookupTotals) {
-        todo!()
+        self.advance(now);
+        match self.phase(request) {
+            Some(Phase::Lookup) => self.end_lookup(request.slot, true, totals),
+            _ => self.metrics.inputs_unknown += 1,
+        }
+        self.settle();
     }
+
+    /// Bars a peer for [`bar_for`](crate::ReputationConfig::bar_for), for what the application has found
+    /// out about it by itself. What is in flight to it goes on.
+    pub fn bar(&mut self, now: Time, peer: N::Peer) {
+        self.advance(now);
+        if let Some(peer) = self.peers.hold(self.now, peer) {
+            self.peers.bar(self.now, peer);
+            self.peers.release(peer);
+            self.metrics.peers_barred += 1;
+        }
+        self.settle();
+    }
+
+    /// Time has passed. Needed at [`poll_timeout`](Self::poll_timeout); harmless at any other time.
     pub fn handle_tick(&mut self, now: Time) {
-        todo!()
+        self.advance(now);
+        self.settle();
     }
+
+    /// What to do next. Drain to `None` after every input.
     pub fn poll_output(&mut self) -> Option<Output<N>> {
-        todo!()
+        self.outputs.pop_front()
     }
+
+    /// The exact next time at which a tick would do something: before it a tick changes nothing.
+    /// `None` while nothing waits for time to pass.
     pub fn poll_timeout(&mut self) -> Option<Time> {
-        todo!()
+        self.timers.next()
     }
-    /// `None` once the query has ended.
+}
+
+/// What can be seen.
+impl<N: Network> QueryEngine<N> {
+    /// What a live query has cost and brought by the latest input; `None` once it has ended.
     pub fn status(&self, query: QueryId) -> Option<QueryStats> {
-        todo!()
+        let query = &self.queries[self.find(query)?];
+        Some(self.stats_of(query))
     }
+
+    /// Counters and histograms, as they stand.
     pub fn metrics(&self) -> Metrics {
-        todo!()
+        let mut metrics = self.metrics.clone();
+        metrics.queries_live = self.queries.len() as u64;
+        metrics.contacts_in_flight = self.contacts.len() as u64 - metrics.contacts_waiting;
+        metrics.peers_known = self.peers.len() as u64;
+        metrics
     }
+
+    /// What is known of every peer, in no particular order that means anything, but the same in every
+    /// run.
     pub fn peers(&self, now: Time) -> impl Iterator<Item = PeerReport<N::Peer>> + '_ {
-        core::iter::empty()
+        self.peers.reports(now.max(self.now))
     }
-    pub fn bar(&mut self, now: Time, peer: &N::Peer) {
-        todo!()
-    }
+
     /// Live queries.
     pub fn live(&self) -> usize {
-        todo!()
+        self.queries.len()
     }
+
+    /// What the live queries hold: all of it zero when no query lives and the outputs are drained.
+    pub fn live_state(&self) -> LiveState {
+        LiveState {
+            queries: self.queries.len(),
+            work: self.works.len(),
+            contacts: self.contacts.len(),
+            timers: self.timers.len(),
+            peers_held: self.peers.held(),
+            outputs: self.outputs.len(),
+        }
+    }
+
+    /// What the engine was made with.
     pub fn config(&self) -> &EngineConfig {
         &self.config
     }
+}
+
+/// Time.
+impl<N: Network> QueryEngine<N> {
+    /// Does whatever is due by `now`. Every input begins with it and ends with
+    /// [`settle`](Self::settle).
+    fn advance(&mut self, now: Time) {
+        if now < self.now {
+            self.metrics.time_reversals += 1;
+        } else {
+            self.now = now;
+        }
+        while let Some((at, timer)) = self.timers.pop_due(self.now) {
+            match timer {
+                Timer::Deadline(query) => {
+                    self.finish(query, Reason::DeadlineReached);
+                }
+                Timer::Contact(contact) => self.contact_due(contact, at),
+            }
+        }
+    }
+
+    /// The soft or the hard timeout of a contact has come, at `at`.
+    fn contact_due(&mut self, slot: u32, at: Time) {
+        let Contact { work: work_slot, peer, lane, sent, .. } = self.contacts[slot];
+        let work = &mut self.works[work_slot];
+        if at.since(sent) >= work.limits.request_timeout {
+            self.outputs.push_back(Output::Release { request: self.request_id(slot) });
+            self.peers.record_given_up(peer, self.now.since(sent));
+            self.fail(slot, Failure::TimedOut);
+            return;
+        }
+        self.timers.set(Timer::Contact(slot), sent + work.limits.request_timeout);
+        self.contacts[slot].phase = Phase::Overdue;
+        work.slots_mut(lane).overdue(self.peers.source(peer));
+        work.set_state(lane, peer, State::Overdue, &self.peers);
+        work.stats.overdue += 1;
+        self.metrics.contacts_overdue += 1;
+        self.mark_ready(work_slot);
+    }
+
+    fn find(&self, id: QueryId) -> Option<u32> {
+        self.by_id.find(id_hash(id), |&query| self.queries[query].id == id).copied()
+    }
+
+    fn phase(&self, RequestId { slot, generation }: RequestId) -> Option<Phase> {
+        self.contacts.get(slot, generation).map(|contact| contact.phase)
+    }
+
+    fn request_id(&self, slot: u32) -> RequestId {
+        RequestId { slot, generation: self.contacts.generation(slot) }
+    }
+}
+
+/// A query id is made of random bits already, and by us.
+fn id_hash(id: QueryId) -> u64 {
+    let (high, low) = id.as_uuid().as_u64_pair();
+    high ^ low.rotate_left(32)
 }

@@ -163,6 +163,24 @@ pub struct PeerReport<P> {
     pub barred_for: Option<Duration>,
 }
 
+/// What the live queries of an engine hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct LiveState {
+    /// Live queries.
+    pub queries: usize,
+    /// Pieces of work, each for one query or several.
+    pub work: usize,
+    /// Contacts and lookups in flight, and contacts that wait for their peer.
+    pub contacts: usize,
+    /// Timers that are set.
+    pub timers: usize,
+    /// Peers that cannot be forgotten because a live query refers to them.
+    pub peers_held: usize,
+    /// Outputs that have not been polled.
+    pub outputs: usize,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,170 @@
+//! What a reply brings: items to the queries, peers to the lanes, a verdict to the reputation.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::QueryEngine;
+use crate::lookup::{Contact, Lane, LiveQuery, Offer, RouteState, State};
+use crate::network::{Network, Reply};
+use crate::output::{Found, Output};
+use crate::peers::PeerIndex;
+use crate::query::Reason;
+
+/// Who gave an item, and how fast.
+struct Origin<N: Network> {
+    from: Option<N::Peer>,
+    response_time: Option<Duration>,
+}
+
+/// What became of the items of one reply.
+struct Verdict {
+    /// Some were refused.
+    is_invalid: bool,
+    /// The work they were for has ended by them.
+    has_ended: bool,
+}
+
+impl<N: Network> QueryEngine<N> {
+    /// Ends a contact with what its peer answered.
+    pub(super) fn absorb_reply(&mut self, slot: u32, reply: Reply<N>) {
+        let Contact { work, peer, lane, sent, .. } = self.end_contact(slot, State::Replied);
+        let response_time = self.now.since(sent).saturating_sub(reply.queued);
+        self.works[work].stats.replied += 1;
+        self.metrics.contacts_replied += 1;
+        self.metrics.response_time.record(crate::time::nanos(response_time));
+        let origin = Origin { from: Some(self.peers.peer(peer).clone()), response_time: Some(response_time) };
+        let verdict = self.deliver(work, &origin, reply.items, reply.invalid);
+        if verdict.is_invalid {
+            self.count_invalid(peer);
+        } else {
+            self.peers.record_reply(self.now, peer, response_time);
+        }
+        if !verdict.has_ended {
+            self.offer_all(work, lane, reply.closer, reply.providers);
+            self.mark_ready(work);
+        }
+    }
+
+    /// Takes in what a lookup has found so far.
+    pub(super) fn absorb_progress(&mut self, slot: u32, from: Option<N::Peer>, reply: Reply<N>) {
+        let Contact { work, lane, .. } = self.contacts[slot];
+        let origin = Origin { from, response_time: None };
+        let verdict = self.deliver(work, &origin, reply.items, reply.invalid);
+        if verdict.is_invalid
+            && let Some(peer) = origin.from.and_then(|peer| self.peers.find(&peer))
+            && peer != PeerIndex::LOCAL
+        {
+            self.count_invalid(peer);
+        }
+        if !verdict.has_ended {
+            self.offer_all(work, lane, reply.closer, reply.providers);
+            self.mark_ready(work);
+        }
+    }
+
+    /// Hands the valid and new ones among the items to the queries.
+    fn deliver(&mut self, work: u32, origin: &Origin<N>, items: Vec<N::Item>, unreadable: u32) -> Verdict {
+        let mut verdict = Verdict { is_invalid: unreadable > 0, has_ended: false };
+        self.works[work].stats.invalid += unreadable;
+        self.metrics.invalid += u64::from(unreadable);
+        let read = items.len().min(self.config.caps.items_per_reply);
+        self.count_dropped(work, items.len() - read);
+        for item in items.into_iter().take(read) {
+            let piece = &mut self.works[work];
+            let judged = piece.validator.as_ref().map(|judge| judge.validate(&piece.request, &item));
+            if let Some(Err(_)) = judged {
+                piece.stats.invalid += 1;
+                self.metrics.invalid += 1;
+                verdict.is_invalid = true;
+            } else if !piece.answers.accept(&item, self.hasher) {
+                piece.stats.duplicate += 1;
+                self.metrics.duplicate += 1;
+            } else if self.give(work, origin, &item) {
+                verdict.has_ended = true;
+                break;
+            }
+        }
+        verdict
+    }
+
+    /// Gives an item to every query of the work; true if that was the last for all of them.
+    fn give(&mut self, work: u32, origin: &Origin<N>, item: &N::Item) -> bool {
+        let mut has_ended = false;
+        for slot in self.works[work].queries.clone() {
+            let query = &mut self.queries[slot];
+            let LiveQuery { id, started, results_max, .. } = *query;
+            let elapsed = self.now.since(started);
+            query.results += 1;
+            query.first_item.get_or_insert(elapsed);
+            let is_enough = query.results == results_max;
+            let found = Found {
+                item: item.clone(),
+                from: origin.from.clone(),
+                response_time: origin.response_time,
+                elapsed,
+            };
+            self.outputs.push_back(Output::Found { query: id, found });
+            self.metrics.results += 1;
+            if is_enough {
+                has_ended = self.finish(slot, Reason::EnoughResults);
+            }
+        }
+        has_ended
+    }
+
+    fn offer_all(&mut self, work: u32, lane: Lane, closer: Vec<N::Peer>, providers: Vec<N::Peer>) {
+        let is_walk = lane != Lane::FETCH
+            && matches!(self.works[work].routes[usize::from(lane.0)].route, RouteState::Walk(_));
+        if is_walk {
+            self.offer_some(work, lane, closer, self.config.caps.closer_per_reply);
+        }
+        if self.works[work].fetch_providers {
+            self.offer_some(work, Lane::FETCH, providers, self.config.caps.providers_per_reply);
+        }
+    }
+
+    fn offer_some(&mut self, work: u32, lane: Lane, peers: Vec<N::Peer>, read_max: usize) {
+        let read = peers.len().min(read_max);
+        self.count_dropped(work, peers.len() - read);
+        for peer in peers.into_iter().take(read) {
+            self.offer(work, lane, peer);
+        }
+    }
+
+    /// Makes a peer a candidate of a lane, if there is room and it is not the local one.
+    pub(super) fn offer(&mut self, work: u32, lane: Lane, peer: N::Peer) {
+        let Some(peer) = self.peers.hold(self.now, peer) else {
+            return self.count_dropped(work, 1);
+        };
+        let candidates_max = self.config.caps.candidates_max;
+        let piece = &mut self.works[work];
+        let offer = if peer == PeerIndex::LOCAL {
+            Offer::Known
+        } else if lane == Lane::FETCH {
+            let rank = self.peers.rank(self.now, peer);
+            piece.fetch.offer(peer, rank, candidates_max)
+        } else if let RouteState::Walk(walk) = &mut piece.routes[usize::from(lane.0)].route {
+            walk.offer(peer, &self.peers, candidates_max)
+        } else {
+            Offer::Known
+        };
+        match offer {
+            Offer::Taken => {}
+            Offer::Known => self.peers.release(peer),
+            Offer::TakenFor(other) => {
+                self.peers.release(other);
+                self.count_dropped(work, 1);
+            }
+            Offer::Full => {
+                self.peers.release(peer);
+                self.count_dropped(work, 1);
+            }
+        }
+    }
+
+    fn count_dropped(&mut self, work: u32, dropped: usize) {
+        let stats = &mut self.works[work].stats;
+        stats.dropped = stats.dropped.saturating_add(u32::try_from(dropped).unwrap_or(u32::MAX));
+        self.metrics.dropped += dropped as u64;
+    }
+}

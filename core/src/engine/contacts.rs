@@ -1,0 +1,182 @@
+//! How contacts begin and end: slots, timers, links and outputs kept in step.
+
+use super::QueryEngine;
+use crate::arena::NONE;
+use crate::lookup::{Contact, Lane, Links, Phase, State};
+use crate::network::{Failure, LookupTotals, Network};
+use crate::output::Output;
+use crate::pacing::Slot;
+use crate::peers::PeerIndex;
+use crate::timers::Timer;
+
+/// Beginnings.
+impl<N: Network> QueryEngine<N> {
+    /// Contacts a peer whose lane has a slot for it, or lets the contact wait if too many are in flight
+    /// to the peer.
+    pub(super) fn contact(&mut self, work: u32, lane: Lane, peer: PeerIndex) {
+        let slot = self.insert_contact(work, lane, peer, Phase::Waiting);
+        if self.peers.in_flight(peer) < self.config.caps.contacts_per_peer {
+            self.send(slot);
+        } else {
+            self.enqueue(slot);
+            self.works[work].set_state(lane, peer, State::Waiting, &self.peers);
+        }
+    }
+
+    /// Sends a contact that is in no queue and has been counted nowhere.
+    pub(super) fn send(&mut self, slot: u32) {
+        let Contact { work: work_slot, peer, lane, .. } = self.contacts[slot];
+        let work = &mut self.works[work_slot];
+        let source = self.peers.source(peer);
+        if work.slots(lane).slot(source, work.limits.pace) == Some(Slot::Hedge) {
+            work.stats.hedged += 1;
+            self.metrics.contacts_hedged += 1;
+        }
+        work.slots_mut(lane).begin(source);
+        work.set_state(lane, peer, State::InFlight, &self.peers);
+        work.stats.contacted += 1;
+        self.metrics.contacts_started += 1;
+        *self.peers.in_flight_mut(peer) += 1;
+        self.contacts[slot].phase = Phase::InFlight;
+        self.contacts[slot].sent = self.now;
+        let timeout = work.limits.soft_timeout.min(work.limits.request_timeout);
+        self.timers.set(Timer::Contact(slot), self.now + timeout);
+        self.outputs.push_back(Output::Contact {
+            request: self.request_id(slot),
+            query: self.asker(work_slot),
+            peer: self.peers.peer(peer).clone(),
+            step: lane.step(),
+            ask: self.works[work_slot].request.clone(),
+        });
+    }
+
+    pub(super) fn begin_lookup(&mut self, work: u32, route: u16) {
+        let slot = self.insert_contact(work, Lane(route), PeerIndex::NOBODY, Phase::Lookup);
+        self.outputs.push_back(Output::Lookup {
+            request: self.request_id(slot),
+            query: self.asker(work),
+            route,
+            ask: self.works[work].request.clone(),
+        });
+    }
+
+    fn asker(&self, work: u32) -> crate::query::QueryId {
+        self.queries[self.works[work].queries[0]].id
+    }
+
+    fn insert_contact(&mut self, work: u32, lane: Lane, peer: PeerIndex, phase: Phase) -> u32 {
+        let next = self.works[work].contacts;
+        let links = Links { previous: NONE, next };
+        let sent = self.now;
+        let slot = self.contacts.insert(Contact { work, peer, lane, phase, sent, links, queue: Links::NONE });
+        if next != NONE {
+            self.contacts[next].links.previous = slot;
+        }
+        self.works[work].contacts = slot;
+        slot
+    }
+}
+
+/// Ends.
+impl<N: Network> QueryEngine<N> {
+    /// A contact has failed, or was given up.
+    pub(super) fn fail(&mut self, slot: u32, failure: Failure) {
+        let contact = self.end_contact(slot, State::Failed);
+        let stats = &mut self.works[contact.work].stats;
+        stats.failed += 1;
+        self.metrics.contacts_failed += 1;
+        match failure {
+            Failure::Local => {}
+            Failure::Invalid => {
+                stats.invalid += 1;
+                self.metrics.invalid += 1;
+                self.count_invalid(contact.peer);
+            }
+            _ => self.peers.record_failure(self.now, contact.peer),
+        }
+        self.mark_ready(contact.work);
+    }
+
+    pub(super) fn count_invalid(&mut self, peer: PeerIndex) {
+        if self.peers.record_invalid(self.now, peer) {
+            self.metrics.peers_barred += 1;
+        }
+    }
+
+    pub(super) fn end_lookup(&mut self, slot: u32, converged: bool, totals: LookupTotals) {
+        let Contact { work, lane: Lane(route), .. } = self.remove_contact(slot);
+        let stats = &mut self.works[work].stats;
+        stats.contacted = stats.contacted.saturating_add(totals.contacted);
+        stats.replied = stats.replied.saturating_add(totals.replied);
+        stats.failed = stats.failed.saturating_add(totals.failed);
+        self.works[work].routes[usize::from(route)].route.end(converged);
+        self.mark_ready(work);
+    }
+
+    /// Takes a contact in flight out of all tables; what its end means is the caller's to count.
+    pub(super) fn end_contact(&mut self, slot: u32, state: State) -> Contact {
+        let contact = self.remove_contact(slot);
+        self.leave_peer(&contact);
+        let work = &mut self.works[contact.work];
+        let source = self.peers.source(contact.peer);
+        work.slots_mut(contact.lane).end(source, contact.phase == Phase::Overdue);
+        work.set_state(contact.lane, contact.peer, state, &self.peers);
+        contact
+    }
+
+    /// One fewer is in flight to the contact's peer.
+    pub(super) fn leave_peer(&mut self, contact: &Contact) {
+        *self.peers.in_flight_mut(contact.peer) -= 1;
+        if self.peers.waiting_mut(contact.peer).0 != NONE {
+            self.freed.push_back(contact.peer);
+        }
+    }
+
+    /// Takes a contact out of the arena, its work's list and the timers.
+    pub(super) fn remove_contact(&mut self, slot: u32) -> Contact {
+        self.timers.cancel(Timer::Contact(slot));
+        let contact = self.contacts.remove(slot);
+        let Links { previous, next } = contact.links;
+        if previous == NONE {
+            self.works[contact.work].contacts = next;
+        } else {
+            self.contacts[previous].links.next = next;
+        }
+        if next != NONE {
+            self.contacts[next].links.previous = previous;
+        }
+        contact
+    }
+}
+
+/// The queue of contacts that wait for a peer.
+impl<N: Network> QueryEngine<N> {
+    fn enqueue(&mut self, slot: u32) {
+        let (first, last) = *self.peers.waiting_mut(self.contacts[slot].peer);
+        self.contacts[slot].queue.previous = last;
+        if last != NONE {
+            self.contacts[last].queue.next = slot;
+        }
+        let first = if first == NONE { slot } else { first };
+        *self.peers.waiting_mut(self.contacts[slot].peer) = (first, slot);
+        self.metrics.contacts_waiting += 1;
+    }
+
+    pub(super) fn dequeue(&mut self, slot: u32) {
+        let Contact { peer, queue: Links { previous, next }, .. } = self.contacts[slot];
+        self.contacts[slot].queue = Links::NONE;
+        let (mut first, mut last) = *self.peers.waiting_mut(peer);
+        if previous == NONE {
+            first = next;
+        } else {
+            self.contacts[previous].queue.next = next;
+        }
+        if next == NONE {
+            last = previous;
+        } else {
+            self.contacts[next].queue.previous = previous;
+        }
+        *self.peers.waiting_mut(peer) = (first, last);
+        self.metrics.contacts_waiting -= 1;
+    }
+}

@@ -1,0 +1,86 @@
+//! How queries and their work end, leaving nothing behind.
+
+use super::{QueryEngine, id_hash};
+use crate::arena::NONE;
+use crate::lookup::{LiveQuery, Phase};
+use crate::network::Network;
+use crate::output::Output;
+use crate::query::{Outcome, QueryStats, Reason};
+use crate::time::nanos;
+use crate::timers::Timer;
+
+impl<N: Network> QueryEngine<N> {
+    /// Ends a query; true if its work has ended with it.
+    pub(super) fn finish(&mut self, slot: u32, reason: Reason) -> bool {
+        self.timers.cancel(Timer::Deadline(slot));
+        let query = self.queries.remove(slot);
+        let entry = self.by_id.find_entry(id_hash(query.id), |&other| other == slot);
+        entry.expect("a live query is found by its id").remove();
+
+        self.works[query.work].queries.retain(|other| *other != slot);
+        let is_last = self.works[query.work].queries.is_empty();
+        if is_last {
+            self.release_contacts(query.work, reason);
+        }
+        let stats = self.stats_of(&query);
+        if is_last {
+            let work = self.works.remove(query.work);
+            work.peers().for_each(|peer| self.peers.release(peer));
+        }
+        self.count_finished(&query, reason, &stats);
+        let outcome = Outcome { reason, results: query.results as usize, stats };
+        self.outputs.push_back(Output::Finished { query: query.id, outcome });
+        is_last
+    }
+
+    pub(super) fn stats_of(&self, query: &LiveQuery) -> QueryStats {
+        let total = self.now.since(query.started);
+        QueryStats { first_item: query.first_item, total, ..self.works[query.work].stats }
+    }
+
+    /// Ends every contact of a piece of work that is about to end.
+    ///
+    /// At the deadline those already overdue count as failures; any other release says nothing of the
+    /// peer, but that an overdue one takes at least so long.
+    fn release_contacts(&mut self, work: u32, reason: Reason) {
+        while self.works[work].contacts != NONE {
+            let slot = self.works[work].contacts;
+            let request = self.request_id(slot);
+            let phase = self.contacts[slot].phase;
+            if phase == Phase::Waiting {
+                self.dequeue(slot);
+            }
+            let contact = self.remove_contact(slot);
+            if phase == Phase::Waiting {
+                continue;
+            }
+            self.outputs.push_back(Output::Release { request });
+            if phase == Phase::Lookup {
+                continue;
+            }
+            self.leave_peer(&contact);
+            self.metrics.contacts_released += 1;
+            if phase == Phase::Overdue {
+                self.peers.record_given_up(contact.peer, self.now.since(contact.sent));
+                if reason == Reason::DeadlineReached {
+                    self.works[work].stats.failed += 1;
+                    self.peers.record_failure(self.now, contact.peer);
+                }
+            }
+        }
+    }
+
+    fn count_finished(&mut self, query: &LiveQuery, reason: Reason, stats: &QueryStats) {
+        let metrics = &mut self.metrics;
+        metrics.queries_finished += 1;
+        metrics.queries_successful += u64::from(query.results > 0);
+        metrics.queries_timed_out += u64::from(reason == Reason::DeadlineReached);
+        metrics.queries_cancelled += u64::from(reason == Reason::Cancelled);
+        metrics.query_duration.record(nanos(stats.total));
+        metrics.results_per_query.record(query.results.into());
+        metrics.contacts_per_query.record(stats.contacted.into());
+        if let Some(first_item) = stats.first_item {
+            metrics.first_item.record(nanos(first_item));
+        }
+    }
+}

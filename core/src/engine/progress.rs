@@ -1,0 +1,105 @@
+//! What follows from an input: free slots filled, waiting contacts let through, ends noticed.
+
+use super::QueryEngine;
+use crate::arena::NONE;
+use crate::lookup::{Contact, Lane, Next, State};
+use crate::network::Network;
+use crate::peers::PeerIndex;
+use crate::query::Reason;
+
+impl<N: Network> QueryEngine<N> {
+    /// Looks at work that has changed until nothing more follows. Every input ends with it.
+    pub(super) fn settle(&mut self) {
+        loop {
+            if let Some((slot, generation)) = self.ready.pop_front() {
+                if self.works.get(slot, generation).is_some() {
+                    self.works[slot].is_ready = false;
+                    self.go_on(slot);
+                }
+            } else if let Some(peer) = self.freed.pop_front() {
+                self.let_through(peer);
+            } else {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn mark_ready(&mut self, work: u32) {
+        if !core::mem::replace(&mut self.works[work].is_ready, true) {
+            self.ready.push_back((work, self.works.generation(work)));
+        }
+    }
+
+    /// Fills the free slots of every lane, and ends the work if nobody is left to ask.
+    fn go_on(&mut self, work: u32) {
+        let mut is_open = false;
+        let mut has_converged = !self.works[work].routes.is_empty();
+        for lane in self.works[work].lanes() {
+            match self.fill(work, lane) {
+                End::Open => is_open = true,
+                End::Converged => {}
+                End::Exhausted if lane == Lane::FETCH => {}
+                End::Exhausted => has_converged = false,
+            }
+        }
+        if is_open {
+            return;
+        }
+        let reason = if has_converged { Reason::Converged } else { Reason::Exhausted };
+        for query in self.works[work].queries.clone() {
+            self.finish(query, reason);
+        }
+    }
+
+    /// Contacts the lane's next candidates while it has slots.
+    fn fill(&mut self, work: u32, lane: Lane) -> End {
+        loop {
+            match self.works[work].next(lane, &self.peers) {
+                Next::Contact(peer) if self.peers.is_barred(self.now, peer) => self.skip(work, lane, peer),
+                Next::Contact(peer) => self.contact(work, lane, peer),
+                Next::Wait => return End::Open,
+                Next::Converged => return End::Converged,
+                Next::Exhausted => return End::Exhausted,
+            }
+        }
+    }
+
+    fn skip(&mut self, work: u32, lane: Lane, peer: PeerIndex) {
+        let work = &mut self.works[work];
+        work.set_state(lane, peer, State::Skipped, &self.peers);
+        work.stats.barred += 1;
+    }
+
+    /// Sends what waits for a peer while there is room. A contact whose lane has no slot any more gives
+    /// up its place, and its candidate is as if it had not been chosen.
+    fn let_through(&mut self, peer: PeerIndex) {
+        while self.peers.in_flight(peer) < self.config.caps.contacts_per_peer {
+            let (slot, _) = *self.peers.waiting_mut(peer);
+            if slot == NONE {
+                return;
+            }
+            self.dequeue(slot);
+            let Contact { work: work_slot, lane, .. } = self.contacts[slot];
+            let work = &mut self.works[work_slot];
+            let has_slot = work.slots(lane).slot(self.peers.source(peer), work.limits.pace).is_some();
+            let is_barred = self.peers.is_barred(self.now, peer);
+            if has_slot && !is_barred && work.is_open(lane) {
+                self.send(slot);
+                continue;
+            }
+            work.set_state(lane, peer, State::New, &self.peers);
+            self.remove_contact(slot);
+            if is_barred {
+                self.skip(work_slot, lane, peer);
+            }
+            self.mark_ready(work_slot);
+        }
+    }
+}
+
+/// Whether a lane has come to its end.
+enum End {
+    Open,
+    Converged,
+    Exhausted,
+}

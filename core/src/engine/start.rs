@@ -1,0 +1,138 @@
+//! Admission: what may start, and how it is set up.
+
+use rand_core::Rng;
+use smallvec::SmallVec;
+use uuid::Builder;
+
+use super::{QueryEngine, id_hash};
+use crate::arena::NONE;
+use crate::config::EngineConfig;
+use crate::lookup::{Answers, Fetch, Lane, Limits, LiveQuery, RouteLane, RouteState, Walk, Work};
+use crate::network::Network;
+use crate::output::StartError;
+use crate::pacing::Slots;
+use crate::query::{Query, QueryConfig, QueryId, QueryStats, Reason, Route};
+use crate::time::Time;
+use crate::timers::Timer;
+
+impl<N: Network> QueryEngine<N> {
+    /// Starts a query.
+    ///
+    /// Its first contacts are among the outputs. A query that has nobody to ask ends at once, and one
+    /// whose timeout is zero asks nobody.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Busy`] when [`queries_max`](crate::Caps::queries_max) queries live, and
+    /// [`StartError::Limit`] when a setting is out of its range, as [`check`](Self::check) says. What was
+    /// due by `now` has been done all the same.
+    pub fn start(&mut self, now: Time, query: Query<N>) -> Result<QueryId, StartError> {
+        self.advance(now);
+        let started = self.admit_query(query);
+        self.settle();
+        started
+    }
+
+    /// Whether a query's settings are within the bounds of an engine so configured. Does not say
+    /// whether there is room for it.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Limit`] with the setting that is out of its range.
+    pub fn check(config: &EngineConfig, query: &Query<N>) -> Result<(), StartError> {
+        let within = |what, value, min, max| {
+            if (min..=max).contains(&value) {
+                Ok(())
+            } else {
+                Err(StartError::Limit { what, value, min, max })
+            }
+        };
+        let QueryConfig { max_results, fan_out, hedges_max, closest, .. } = query.config;
+        let narrow_max = usize::from(u16::MAX);
+        within("max_results", max_results, 1, config.caps.results_max)?;
+        within("fan_out", fan_out, 1, narrow_max)?;
+        within("hedges_max", hedges_max, 0, narrow_max)?;
+        within("closest", closest, 1, narrow_max)?;
+        within("the number of routes", query.routes.len(), 0, config.caps.routes_max.min(narrow_max - 1))
+    }
+
+    fn admit_query(&mut self, query: Query<N>) -> Result<QueryId, StartError> {
+        let (live, max) = (self.queries.len(), self.config.caps.queries_max);
+        let admitted =
+            if live >= max { Err(StartError::Busy { live, max }) } else { Self::check(&self.config, &query) };
+        admitted.inspect_err(|_| self.metrics.queries_refused += 1)?;
+
+        let mut random = [0; 16];
+        self.ids.fill_bytes(&mut random);
+        let id = QueryId(Builder::from_random_bytes(random).into_uuid());
+        let deadline = self.now + query.config.timeout;
+        let results_max = u32::try_from(query.config.max_results).unwrap_or(u32::MAX);
+        let work = self.insert_work(query);
+        let slot = self.queries.insert(LiveQuery {
+            id,
+            work,
+            started: self.now,
+            results_max,
+            results: 0,
+            first_item: None,
+        });
+        self.works[work].queries.push(slot);
+        let Self { by_id, queries, .. } = self;
+        by_id.insert_unique(id_hash(id), slot, |&query| id_hash(queries[query].id));
+        self.metrics.queries_started += 1;
+        if deadline <= self.now {
+            self.finish(slot, Reason::DeadlineReached);
+        } else {
+            self.timers.set(Timer::Deadline(slot), deadline);
+            self.begin_lookups(work);
+            self.mark_ready(work);
+        }
+        Ok(id)
+    }
+
+    fn insert_work(&mut self, query: Query<N>) -> u32 {
+        let candidates_max = self.config.caps.candidates_max;
+        let mut work = Work {
+            request: query.request,
+            routes: SmallVec::new(),
+            fetch: Fetch::with_capacity(query.peers.len().min(candidates_max)),
+            fetch_slots: Slots::default(),
+            fetch_providers: query.providers,
+            answers: Answers::new(),
+            validator: query.validator,
+            limits: Limits::of(&query.config),
+            stats: QueryStats::default(),
+            queries: SmallVec::new(),
+            contacts: NONE,
+            is_ready: false,
+        };
+        let mut candidates = SmallVec::<[_; 4]>::new();
+        for route in query.routes {
+            let route = match route {
+                Route::Walk { target, candidates: first } => {
+                    let walk = Walk::new(target, first.len().min(candidates_max));
+                    candidates.push((Lane(work.routes.len() as u16), first));
+                    RouteState::Walk(walk)
+                }
+                Route::Delegated => RouteState::Delegated,
+            };
+            work.routes.push(RouteLane { route, slots: Slots::default() });
+        }
+        candidates.push((Lane::FETCH, query.peers));
+        let work = self.works.insert(work);
+        for (lane, peers) in candidates {
+            for peer in peers {
+                self.offer(work, lane, peer);
+            }
+        }
+        work
+    }
+
+    fn begin_lookups(&mut self, work: u32) {
+        for index in 0..self.works[work].routes.len() {
+            if matches!(self.works[work].routes[index].route, RouteState::Delegated) {
+                self.begin_lookup(work, index as u16);
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The fetch lane: peers that are known, or were found, to have answers.
+//!
+//! The one of the best reputation is asked first. It is ranked when it is named, while its reputation
+//! is at hand: to rank all that wait whenever a slot is free would read the whole table of peers.
+
+use alloc::vec::Vec;
+
+use super::candidate::{Candidate, Next, State};
+use super::walk::Offer;
+use crate::peers::PeerIndex;
+
+#[derive(Default)]
+pub(crate) struct Fetch {
+    /// The best first; those of one rank in the order in which they were named.
+    places: Vec<Place>,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    rank: u32,
+    candidate: Candidate,
+}
+
+impl Fetch {
+    pub(crate) fn with_capacity(candidates: usize) -> Self {
+        Self { places: Vec::with_capacity(candidates) }
+    }
+
+    /// Offers a peer of this rank (0 is the best) as a candidate.
+    pub(crate) fn offer(&mut self, peer: PeerIndex, rank: u32, candidates_max: usize) -> Offer {
+        if self.position(peer).is_some() {
+            return Offer::Known;
+        }
+        if self.places.len() >= candidates_max {
+            return Offer::Full;
+        }
+        let position = self.places.partition_point(|place| place.rank <= rank);
+        self.places.insert(position, Place { rank, candidate: Candidate::new(peer) });
+        Offer::Taken
+    }
+
+    pub(crate) fn set_state(&mut self, peer: PeerIndex, state: State) {
+        let position = self.position(peer).expect("a contacted candidate keeps its place");
+        self.places[position].candidate.set_state(state);
+    }
+
+    /// What to do next, if `has_slot` says of a peer that its source has a free slot.
+    pub(crate) fn next(&self, mut has_slot: impl FnMut(PeerIndex) -> bool) -> Next {
+        let mut under_way = false;
+        for place in &self.places {
+            match place.candidate.state() {
+                State::New if has_slot(place.candidate.peer()) => {
+                    return Next::Contact(place.candidate.peer());
+                }
+                State::New | State::Waiting | State::InFlight | State::Overdue => under_way = true,
+                State::Replied | State::Failed | State::Skipped => {}
+            }
+        }
+        if under_way { Next::Wait } else { Next::Exhausted }
+    }
+
+    pub(crate) fn peers(&self) -> impl Iterator<Item = PeerIndex> + '_ {
+        self.places.iter().map(|place| place.candidate.peer())
+    }
+
+    fn position(&self, peer: PeerIndex) -> Option<usize> {
+        self.places.iter().position(|place| place.candidate.peer() == peer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_ranked_is_asked_first_and_equals_in_the_order_they_were_named() {
+        let mut fetch = Fetch::default();
+        for (peer, rank) in [(1, 5), (2, 5), (3, 0), (4, 9)] {
+            assert_eq!(fetch.offer(PeerIndex(peer), rank, 4), Offer::Taken);
+        }
+        assert_eq!(fetch.offer(PeerIndex(3), 0, 4), Offer::Known);
+        assert_eq!(fetch.offer(PeerIndex(5), 0, 4), Offer::Full);
+        let mut order = Vec::new();
+        while let Next::Contact(peer) = fetch.next(|_| true) {
+            order.push(peer.0);
+            fetch.set_state(peer, State::Replied);
+        }
+        assert_eq!(order, [3, 1, 2, 4]);
+        assert_eq!(fetch.next(|_| true), Next::Exhausted);
+    }
+}

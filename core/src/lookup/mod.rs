@@ -1,0 +1,237 @@
+//! The state of one piece of work: its lanes, its answers, and the queries that it serves.
+
+mod answers;
+mod candidate;
+mod fetch;
+mod walk;
+
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::arena::NONE;
+use crate::network::{Network, Validator};
+use crate::pacing::{Pace, Slots};
+use crate::peers::{PeerIndex, PeerTable};
+use crate::query::{QueryConfig, QueryId, QueryStats};
+use crate::time::Time;
+
+pub(crate) use answers::Answers;
+pub(crate) use candidate::{Next, State};
+pub(crate) use fetch::Fetch;
+pub(crate) use walk::{Offer, Walk};
+
+/// What is done for one query, or for several that ask the same.
+pub(crate) struct Work<N: Network> {
+    pub(crate) request: N::Request,
+    pub(crate) routes: SmallVec<[RouteLane; 1]>,
+    pub(crate) fetch: Fetch,
+    pub(crate) fetch_slots: Slots,
+    pub(crate) fetch_providers: bool,
+    pub(crate) answers: Answers<N::Item>,
+    pub(crate) validator: Option<Arc<dyn Validator<N>>>,
+    pub(crate) limits: Limits,
+    pub(crate) stats: QueryStats,
+    /// Whom it serves.
+    pub(crate) queries: SmallVec<[u32; 1]>,
+    /// The first of its contacts, waiting ones included.
+    pub(crate) contacts: u32,
+    /// Whether it stands in the queue of work to look at.
+    pub(crate) is_ready: bool,
+}
+
+/// One route and the slots it fills.
+pub(crate) struct RouteLane {
+    pub(crate) route: RouteState,
+    pub(crate) slots: Slots,
+}
+
+pub(crate) enum RouteState {
+    /// Driven here.
+    Walk(Walk),
+    /// Left to the transport.
+    Delegated,
+    /// At its end, its candidates kept so that none is contacted again.
+    Ended {
+        /// Whether it reached its aim.
+        converged: bool,
+        /// What a walk leaves behind.
+        walk: Option<Walk>,
+    },
+}
+
+/// What a query's configuration means to its work.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) pace: Pace,
+    pub(crate) closest: u16,
+    pub(crate) soft_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+}
+
+impl Limits {
+    /// The limits of a configuration that has been checked.
+    pub(crate) fn of(config: &QueryConfig) -> Self {
+        let narrow = |value: usize| u16::try_from(value).unwrap_or(u16::MAX);
+        Self {
+            pace: Pace { fan_out: narrow(config.fan_out), hedges_max: narrow(config.hedges_max) },
+            closest: narrow(config.closest),
+            soft_timeout: config.soft_timeout,
+            request_timeout: config.request_timeout,
+        }
+    }
+}
+
+/// One who asks.
+pub(crate) struct LiveQuery {
+    pub(crate) id: QueryId,
+    pub(crate) work: u32,
+    pub(crate) started: Time,
+    pub(crate) results_max: u32,
+    pub(crate) results: u32,
+    pub(crate) first_item: Option<Duration>,
+}
+
+/// The lane of a contact: the index of a route, or the fetch lane.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Lane(pub(crate) u16);
+
+impl Lane {
+    pub(crate) const FETCH: Lane = Lane(u16::MAX);
+
+    pub(crate) const fn step(self) -> crate::output::Step {
+        match self {
+            Self::FETCH => crate::output::Step::Fetch,
+            Self(route) => crate::output::Step::Route(route),
+        }
+    }
+}
+
+/// One request to one peer, or one lookup left to the transport.
+pub(crate) struct Contact {
+    pub(crate) work: u32,
+    pub(crate) peer: PeerIndex,
+    pub(crate) lane: Lane,
+    pub(crate) phase: Phase,
+    pub(crate) sent: Time,
+    /// Its neighbours in its work's list.
+    pub(crate) links: Links,
+    /// Its neighbours in its peer's queue, while it waits.
+    pub(crate) queue: Links,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// In its peer's queue; the transport has not heard of it.
+    Waiting,
+    /// In flight, its answer expected.
+    InFlight,
+    /// In flight, its answer late.
+    Overdue,
+    /// A lookup of the transport's own.
+    Lookup,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Links {
+    pub(crate) previous: u32,
+    pub(crate) next: u32,
+}
+
+impl Links {
+    pub(crate) const NONE: Links = Links { previous: NONE, next: NONE };
+}
+
+impl<N: Network> Work<N> {
+    pub(crate) fn slots(&self, lane: Lane) -> &Slots {
+        match lane {
+            Lane::FETCH => &self.fetch_slots,
+            Lane(route) => &self.routes[usize::from(route)].slots,
+        }
+    }
+
+    pub(crate) fn slots_mut(&mut self, lane: Lane) -> &mut Slots {
+        match lane {
+            Lane::FETCH => &mut self.fetch_slots,
+            Lane(route) => &mut self.routes[usize::from(route)].slots,
+        }
+    }
+
+    pub(crate) fn set_state(&mut self, lane: Lane, peer: PeerIndex, state: State, peers: &PeerTable<N>) {
+        if lane == Lane::FETCH {
+            self.fetch.set_state(peer, state);
+        } else if let Some(walk) = self.walk_mut(lane) {
+            walk.set_state(peer, state, peers);
+        }
+    }
+
+    /// Whether the lane may still begin contacts.
+    pub(crate) fn is_open(&self, lane: Lane) -> bool {
+        match lane {
+            Lane::FETCH => true,
+            Lane(route) => matches!(self.routes[usize::from(route)].route, RouteState::Walk(_)),
+        }
+    }
+
+    /// What the lane would do next. A route that is at its end stays there.
+    pub(crate) fn next(&mut self, lane: Lane, peers: &PeerTable<N>) -> Next {
+        let Limits { pace, closest, .. } = self.limits;
+        let has_slot = |slots: &Slots, peer| slots.slot(peers.source(peer), pace).is_some();
+        let Lane(index) = lane;
+        if lane == Lane::FETCH {
+            let slots = &self.fetch_slots;
+            return self.fetch.next(|peer| has_slot(slots, peer));
+        }
+        let RouteLane { route, slots } = &mut self.routes[usize::from(index)];
+        let next = match route {
+            RouteState::Walk(walk) => walk.next(closest.into(), |peer| has_slot(slots, peer)),
+            RouteState::Delegated => return Next::Wait,
+            RouteState::Ended { converged: true, .. } => return Next::Converged,
+            RouteState::Ended { converged: false, .. } => return Next::Exhausted,
+        };
+        if matches!(next, Next::Converged | Next::Exhausted) {
+            route.end(next == Next::Converged);
+        }
+        next
+    }
+
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = Lane> + use<N> {
+        let routes = u16::try_from(self.routes.len()).expect("routes are capped");
+        (0..routes).map(Lane).chain([Lane::FETCH])
+    }
+
+    /// Every candidate of every lane.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = PeerIndex> + '_ {
+        let walks = self.routes.iter().filter_map(|lane| lane.route.walk());
+        walks.flat_map(Walk::peers).chain(self.fetch.peers())
+    }
+
+    fn walk_mut(&mut self, Lane(route): Lane) -> Option<&mut Walk> {
+        match &mut self.routes[usize::from(route)].route {
+            RouteState::Walk(walk) => Some(walk),
+            RouteState::Ended { walk, .. } => walk.as_mut(),
+            RouteState::Delegated => None,
+        }
+    }
+}
+
+impl RouteState {
+    pub(crate) fn end(&mut self, converged: bool) {
+        let ended = Self::Ended { converged, walk: None };
+        let walk = match core::mem::replace(self, ended) {
+            Self::Walk(walk) => Some(walk),
+            Self::Ended { walk, .. } => walk,
+            Self::Delegated => None,
+        };
+        *self = Self::Ended { converged, walk };
+    }
+
+    fn walk(&self) -> Option<&Walk> {
+        match self {
+            Self::Walk(walk) => Some(walk),
+            Self::Ended { walk, .. } => walk.as_ref(),
+            Self::Delegated => None,
+        }
+    }
+}

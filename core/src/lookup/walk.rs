@@ -1,0 +1,131 @@
+//! One route: an iterative Kademlia lookup.
+//!
+//! Candidates are kept by their distance to the target (Maymounkov and Mazieres, 2002). The walk
+//! contacts the closest that have not been, and has converged when the k closest have answered. A
+//! candidate that has failed, or is overdue, no longer counts among the k: a silent peer holds nothing
+//! up, and its answer is still welcome while the query lives.
+
+use alloc::vec::Vec;
+
+use super::candidate::{Candidate, Next, State};
+use crate::key::Key;
+use crate::network::Network;
+use crate::peers::{PeerIndex, PeerTable};
+
+pub(crate) struct Walk {
+    target: Key,
+    /// By distance, the closest first.
+    places: Vec<Place>,
+}
+
+/// A candidate and the first 64 bits of its distance, in twelve bytes.
+#[derive(Clone, Copy)]
+struct Place {
+    prefix: [u32; 2],
+    candidate: Candidate,
+}
+
+impl Place {
+    const fn prefix(&self) -> u64 {
+        (self.prefix[0] as u64) << 32 | self.prefix[1] as u64
+    }
+}
+
+/// What became of a peer that was offered as a candidate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Offer {
+    /// It is one now.
+    Taken,
+    /// It is one now, in the place of this one, which is farther and had not been contacted.
+    TakenFor(PeerIndex),
+    /// It was one already.
+    Known,
+    /// The route is full of closer ones, or of contacted ones.
+    Full,
+}
+
+impl Walk {
+    pub(crate) fn new(target: Key, candidates: usize) -> Self {
+        Self { target, places: Vec::with_capacity(candidates) }
+    }
+
+    /// Offers a peer as a candidate.
+    pub(crate) fn offer<N: Network>(
+        &mut self,
+        peer: PeerIndex,
+        peers: &PeerTable<N>,
+        candidates_max: usize,
+    ) -> Offer {
+        let prefix = peers.key(peer).distance_prefix(&self.target);
+        let Err(position) = self.find(peer, prefix, peers) else { return Offer::Known };
+        let mut offer = Offer::Taken;
+        if self.places.len() >= candidates_max {
+            let farthest_new = self.places.iter().rposition(|place| place.candidate.state() == State::New);
+            match farthest_new {
+                Some(out) if out >= position => {
+                    offer = Offer::TakenFor(self.places.remove(out).candidate.peer());
+                }
+                _ => return Offer::Full,
+            }
+        }
+        let place = Place { prefix: [(prefix >> 32) as u32, prefix as u32], candidate: Candidate::new(peer) };
+        self.places.insert(position, place);
+        offer
+    }
+
+    pub(crate) fn set_state<N: Network>(&mut self, peer: PeerIndex, state: State, peers: &PeerTable<N>) {
+        let prefix = peers.key(peer).distance_prefix(&self.target);
+        let position = self.find(peer, prefix, peers).expect("a contacted candidate keeps its place");
+        self.places[position].candidate.set_state(state);
+    }
+
+    /// What to do next, if `has_slot` says of a peer that its source has a free slot. `closest` is k.
+    pub(crate) fn next(&self, closest: usize, mut has_slot: impl FnMut(PeerIndex) -> bool) -> Next {
+        let mut counted = 0;
+        let mut pending = false;
+        let mut overdue = false;
+        for place in &self.places {
+            match place.candidate.state() {
+                State::New if has_slot(place.candidate.peer()) => {
+                    return Next::Contact(place.candidate.peer());
+                }
+                State::New | State::Waiting | State::InFlight => {
+                    counted += 1;
+                    pending = true;
+                }
+                State::Replied => counted += 1,
+                State::Overdue => overdue = true,
+                State::Failed | State::Skipped => {}
+            }
+            if counted == closest {
+                return if pending { Next::Wait } else { Next::Converged };
+            }
+        }
+        if pending || overdue { Next::Wait } else { Next::Exhausted }
+    }
+
+    pub(crate) fn peers(&self) -> impl Iterator<Item = PeerIndex> + '_ {
+        self.places.iter().map(|place| place.candidate.peer())
+    }
+
+    /// Where the candidate is, or would be.
+    fn find<N: Network>(&self, peer: PeerIndex, prefix: u64, peers: &PeerTable<N>) -> Result<usize, usize> {
+        let mut position = self.places.partition_point(|place| place.prefix() < prefix);
+        // Peers that share 64 bits of distance are ordered by the rest of it.
+        while let Some(place) = self.places.get(position).filter(|place| place.prefix() == prefix) {
+            let other = place.candidate.peer();
+            if other == peer {
+                return Ok(position);
+            }
+            if self.distance(peer, peers) < self.distance(other, peers) {
+                break;
+            }
+            position += 1;
+        }
+        Err(position)
+    }
+
+    fn distance<N: Network>(&self, peer: PeerIndex, peers: &PeerTable<N>) -> crate::key::Distance {
+        peers.key(peer).distance(&self.target)
+    }
+}

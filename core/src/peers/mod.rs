@@ -1,0 +1,7 @@
+//! Every peer ever met, once: its identity and key, what is known of it, and what is under way to it.
+
+mod reputation;
+mod response_time;
+mod table;
+
+pub(crate) use table::{PeerIndex, PeerTable};

@@ -1,0 +1,192 @@
+//! How a peer has behaved, weighed by how long ago.
+
+use core::time::Duration;
+
+use crate::config::ReputationConfig;
+use crate::time::{Time, nanos};
+
+/// One event, in the fixed point of the counters: 16 bits after the point.
+const ONE: u32 = 1 << 16;
+/// An invalid answer weighs as much as so many failures.
+const INVALID_WEIGHT: u64 = 4;
+/// Counters decay in so many steps per half-life, so that a thousand small steps lose nothing to
+/// rounding.
+const STEPS_PER_HALF_LIFE: u64 = 64;
+
+/// Counts that halve with every half-life. Decay is computed when read, never by a timer.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Reputation {
+    successes: u32,
+    failures: u32,
+    invalid: u32,
+    /// Up to when the counts have decayed, in steps.
+    step: u64,
+    barred_until: Time,
+}
+
+impl Reputation {
+    pub(crate) fn success(&mut self, now: Time, config: &ReputationConfig) {
+        self.decay(now, config);
+        self.successes = self.successes.saturating_add(ONE);
+    }
+
+    pub(crate) fn failure(&mut self, now: Time, config: &ReputationConfig) {
+        self.decay(now, config);
+        self.failures = self.failures.saturating_add(ONE);
+    }
+
+    /// Counts an invalid answer; true if the peer is barred from now on and was not before.
+    pub(crate) fn invalid(&mut self, now: Time, config: &ReputationConfig) -> bool {
+        self.decay(now, config);
+        self.invalid = self.invalid.saturating_add(ONE);
+        // Half a count of grace: three answers within a minute are three, though the first has decayed
+        // a little.
+        let limit = u64::from(config.invalid_max) * u64::from(ONE) - u64::from(ONE / 2);
+        if u64::from(self.invalid) < limit || self.is_barred(now) {
+            return false;
+        }
+        self.bar(now, config);
+        true
+    }
+
+    pub(crate) fn bar(&mut self, now: Time, config: &ReputationConfig) {
+        self.barred_until = now + config.bar_for;
+    }
+
+    pub(crate) fn is_barred(&self, now: Time) -> bool {
+        now < self.barred_until
+    }
+
+    pub(crate) fn barred_for(&self, now: Time) -> Option<Duration> {
+        self.is_barred(now).then(|| self.barred_until - now)
+    }
+
+    /// From 0 (worst) to 1000 (best); 500 for a stranger. The mean of a Beta(1, 1) prior updated by the
+    /// decayed counts (Josang and Ismail, "The Beta Reputation System", 2002).
+    pub(crate) fn score(&self, now: Time, config: &ReputationConfig) -> u16 {
+        let counts = self.decayed(now, config);
+        let good = u64::from(counts.successes) + u64::from(ONE);
+        let bad = u64::from(counts.failures) + INVALID_WEIGHT * u64::from(counts.invalid) + u64::from(ONE);
+        u16::try_from(1000 * good / (good + bad)).expect("a share of a thousand")
+    }
+
+    /// How much is known of the peer, decayed: what would be lost if it were forgotten.
+    pub(crate) fn evidence(&self, now: Time, config: &ReputationConfig) -> u64 {
+        if self.is_barred(now) {
+            return u64::MAX;
+        }
+        let counts = self.decayed(now, config);
+        u64::from(counts.successes) + u64::from(counts.failures) + u64::from(counts.invalid)
+    }
+
+    /// Successes, failures and invalid answers, decayed, in thousandths.
+    pub(crate) fn counts_milli(&self, now: Time, config: &ReputationConfig) -> [u64; 3] {
+        let counts = self.decayed(now, config);
+        [counts.successes, counts.failures, counts.invalid]
+            .map(|count| u64::from(count) * 1000 / u64::from(ONE))
+    }
+
+    fn decayed(&self, now: Time, config: &ReputationConfig) -> Self {
+        let mut copy = *self;
+        copy.decay(now, config);
+        copy
+    }
+
+    fn decay(&mut self, now: Time, config: &ReputationConfig) {
+        let step_nanos = (nanos(config.half_life) / STEPS_PER_HALF_LIFE).max(1);
+        let step = now.as_nanos() / step_nanos;
+        let steps = step.saturating_sub(self.step);
+        if steps == 0 {
+            return;
+        }
+        self.step = step;
+        for count in [&mut self.successes, &mut self.failures, &mut self.invalid] {
+            *count = halved(*count, steps);
+        }
+    }
+}
+
+/// `value` after so many steps of decay.
+fn halved(value: u32, steps: u64) -> u32 {
+    let halvings = steps / STEPS_PER_HALF_LIFE;
+    if halvings >= 32 {
+        return 0;
+    }
+    let part = POWERS[(steps % STEPS_PER_HALF_LIFE) as usize];
+    u32::try_from((u64::from(value >> halvings) * part) >> 32).expect("decay only takes away")
+}
+
+/// What is left of 2^32 after 0, 1, .. 63 steps: the powers of 2^(-1/64).
+const POWERS: [u64; STEPS_PER_HALF_LIFE as usize] = {
+    const STEP: u64 = 4_248_701_965;
+    let mut powers = [1 << 32; STEPS_PER_HALF_LIFE as usize];
+    let mut step = 1;
+    while step < powers.len() {
+        powers[step] = (powers[step - 1] * STEP) >> 32;
+        step += 1;
+    }
+    powers
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: ReputationConfig = ReputationConfig {
+        half_life: Duration::from_secs(600),
+        invalid_max: 3,
+        bar_for: Duration::from_secs(600),
+    };
+
+    fn at(secs: u64) -> Time {
+        Time::from_millis(secs * 1000)
+    }
+
+    #[test]
+    fn the_score_moves_both_ways_and_decays_to_a_strangers() {
+        let mut peer = Reputation::default();
+        assert_eq!(peer.score(at(0), &CONFIG), 500);
+        (0..5).for_each(|_| peer.success(at(0), &CONFIG));
+        let good = peer.score(at(0), &CONFIG);
+        assert!(good > 800, "{good}");
+        (0..20).for_each(|_| peer.failure(at(0), &CONFIG));
+        let bad = peer.score(at(0), &CONFIG);
+        assert!(bad < 250, "{bad}");
+        assert!(peer.score(at(600), &CONFIG) > bad);
+        assert_eq!(peer.score(at(100_000), &CONFIG), 500);
+    }
+
+    #[test]
+    fn a_count_halves_in_a_half_life_however_often_it_is_read() {
+        let mut often = Reputation::default();
+        (0..64).for_each(|_| often.success(at(0), &CONFIG));
+        let seldom = often;
+        for secs in 0..600 {
+            often.decay(at(secs), &CONFIG);
+        }
+        let [often_milli, ..] = often.counts_milli(at(600), &CONFIG);
+        let [seldom_milli, ..] = seldom.counts_milli(at(600), &CONFIG);
+        assert_eq!(seldom_milli, 32_000);
+        assert!((31_900..=32_000).contains(&often_milli), "{often_milli}");
+    }
+
+    #[test]
+    fn three_invalid_answers_bar_for_a_while() {
+        let mut peer = Reputation::default();
+        assert!(!peer.invalid(at(0), &CONFIG));
+        assert!(!peer.invalid(at(30), &CONFIG));
+        assert!(!peer.is_barred(at(30)));
+        assert!(peer.invalid(at(60), &CONFIG));
+        assert!(!peer.invalid(at(60), &CONFIG), "barred once, not again");
+        assert!(peer.is_barred(at(659)));
+        assert!(!peer.is_barred(at(660)));
+    }
+
+    #[test]
+    fn invalid_answers_weigh_more_than_failures() {
+        let (mut liar, mut silent) = (Reputation::default(), Reputation::default());
+        liar.invalid(at(0), &CONFIG);
+        silent.failure(at(0), &CONFIG);
+        assert!(liar.score(at(0), &CONFIG) < silent.score(at(0), &CONFIG));
+    }
+}
