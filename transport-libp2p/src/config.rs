@@ -1,0 +1,200 @@
+//! The settings of a [`Behaviour`](crate::Behaviour).
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use dragnet_core::EngineConfig;
+use libp2p::StreamProtocol;
+use libp2p::kad;
+use libp2p::kad::store::MemoryStoreConfig;
+
+use crate::exchange;
+
+/// The protocol name of a DHT of Dragnet's own. `/ipfs/kad/1.0.0` joins the public IPFS network.
+pub const KAD_PROTOCOL: &str = "/dragnet/kad/1.0.0";
+
+/// The settings of a [`Behaviour`](crate::Behaviour).
+///
+/// ```
+/// let mut config = dragnet_libp2p::Config::default();
+/// config.store.provided_keys_max = 10_000;
+/// config.lookups_max = 64;
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The name of the Kademlia protocol: peers of another name are another network.
+    /// [`KAD_PROTOCOL`].
+    pub kad_protocol: StreamProtocol,
+    /// Whether this peer answers others' DHT requests (server), or only asks (client). `None` leaves it
+    /// to libp2p-kad: a server as soon as there is a confirmed external address. Server.
+    pub mode: Option<kad::Mode>,
+    /// Whether every concrete address that is listened on counts as one that others can dial (a
+    /// confirmed external address). rust-libp2p announces a provider with its external addresses only,
+    /// so without any, nobody finds the way. Off, since an application may use AutoNAT; a
+    /// [`Node`](crate::Node) turns it on.
+    pub confirm_listen_addresses: bool,
+    /// What this peer stores for the network, and for itself.
+    pub store: StoreLimits,
+    /// How often what was published is published again, and how long it is kept.
+    pub publishing: Publishing,
+    /// Where records are stored, and how many the closest peers are: Kademlia's k. 20.
+    pub replication: NonZeroUsize,
+    /// Requests that one lookup keeps in flight: Kademlia's alpha. 3.
+    pub parallelism: NonZeroUsize,
+    /// A lookup, a put or an announcement of the DHT is given up after so long. 60 s.
+    pub lookup_timeout: Duration,
+    /// Lookups, puts and announcements of the DHT that run at once; further ones wait their turn.
+    ///
+    /// A rust-libp2p server takes 32 streams a connection and drops the rest, and libp2p-kad, which
+    /// scans every live lookup at every event, does not queue. So many lookups put at most so many
+    /// streams on one connection. 16.
+    pub lookups_max: usize,
+    /// The largest message of the DHT that is sent or read, in bytes. 16 KiB, as in rust-libp2p;
+    /// go-libp2p takes 4 MiB.
+    pub packet_bytes_max: usize,
+    /// A request of the DHT is given up after so long. 10 s.
+    pub request_timeout: Duration,
+    /// Peers whose addresses are remembered, the least recently used out first; 10 addresses each.
+    /// 4 096.
+    pub addresses_max: NonZeroUsize,
+    /// How often the routing table is refreshed; `None` never. 5 min.
+    pub bootstrap_interval: Option<Duration>,
+    /// `bootstrap()` says why nobody answered after so long. 15 s.
+    pub bootstrap_timeout: Duration,
+    /// Commands (put, provide, ..) that wait for the behaviour; one more is `Busy`. 1 024.
+    pub commands_max: usize,
+    /// The fetch protocol: its name, its bounds and its queues.
+    pub exchange: exchange::Config,
+    /// A peer's answer to a question may take so long, queueing and dialling not counted. A query's own
+    /// `request_timeout` may end it sooner. 10 s.
+    pub fetch_timeout: Duration,
+    /// Others' questions that wait for the application to take them; one more is refused. 256.
+    pub questions_max: usize,
+    /// The engine's caps and how it judges peers.
+    pub engine: EngineConfig,
+    /// What the engine draws its query ids and hash keys from; `None` draws from the machine. Set it to
+    /// make runs alike.
+    pub seed: Option<[u8; 32]>,
+}
+
+impl Config {
+    /// Sets the name of the Kademlia protocol.
+    #[must_use]
+    pub fn with_protocol(mut self, kad_protocol: StreamProtocol) -> Self {
+        self.kad_protocol = kad_protocol;
+        self
+    }
+
+    /// The settings of the Kademlia behaviour.
+    pub(crate) fn kad(&self) -> kad::Config {
+        let mut config = kad::Config::new(self.kad_protocol.clone());
+        config
+            .set_query_timeout(self.lookup_timeout)
+            .set_replication_factor(self.replication)
+            .set_parallelism(self.parallelism)
+            .set_max_packet_size(self.packet_bytes_max)
+            .set_substreams_timeout(self.request_timeout)
+            .set_record_ttl(self.publishing.record_ttl)
+            .set_replication_interval(self.publishing.record_replication_interval)
+            .set_publication_interval(self.publishing.record_interval)
+            .set_provider_record_ttl(self.publishing.provider_ttl)
+            .set_provider_publication_interval(self.publishing.provider_interval)
+            .set_periodic_bootstrap_interval(self.bootstrap_interval)
+            .set_caching(kad::Caching::Disabled);
+        config
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            kad_protocol: StreamProtocol::new(KAD_PROTOCOL),
+            mode: Some(kad::Mode::Server),
+            confirm_listen_addresses: false,
+            store: StoreLimits::default(),
+            publishing: Publishing::default(),
+            replication: kad::K_VALUE,
+            parallelism: kad::ALPHA_VALUE,
+            lookup_timeout: Duration::from_secs(60),
+            lookups_max: 16,
+            packet_bytes_max: 16 * 1024,
+            request_timeout: Duration::from_secs(10),
+            addresses_max: NonZeroUsize::new(4096).expect("a literal"),
+            bootstrap_interval: Some(Duration::from_secs(300)),
+            bootstrap_timeout: Duration::from_secs(15),
+            commands_max: 1024,
+            exchange: exchange::Config::default(),
+            fetch_timeout: Duration::from_secs(10),
+            questions_max: 256,
+            engine: EngineConfig::default(),
+            seed: None,
+        }
+    }
+}
+
+/// What a peer stores. Over a limit its own records are refused with an error, strangers' in silence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Records, others' and its own. 1 024.
+    pub records_max: usize,
+    /// Bytes of a record's value. A record travels with 20 closer peers in one message of
+    /// [`Config::packet_bytes_max`], so it must be well below. 8 KiB.
+    pub value_bytes_max: usize,
+    /// Keys for which providers are known, itself or others. libp2p-kad's own default is 1 024. 65 536.
+    pub provided_keys_max: usize,
+    /// Providers kept for a key. A reply names at most 20. 20.
+    pub providers_per_key_max: usize,
+}
+
+impl StoreLimits {
+    pub(crate) const fn memory_store(&self) -> MemoryStoreConfig {
+        MemoryStoreConfig {
+            max_records: self.records_max,
+            // libp2p-kad refuses a value that is as long as this.
+            max_value_bytes: self.value_bytes_max.saturating_add(1),
+            max_providers_per_key: self.providers_per_key_max,
+            max_provided_keys: self.provided_keys_max,
+        }
+    }
+}
+
+impl Default for StoreLimits {
+    fn default() -> Self {
+        Self {
+            records_max: 1024,
+            value_bytes_max: 8 * 1024,
+            provided_keys_max: 1 << 16,
+            providers_per_key_max: kad::K_VALUE.get(),
+        }
+    }
+}
+
+/// How often what was published is published again, and how long it is kept. A time to live should be
+/// several intervals long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publishing {
+    /// How long others keep a record; `None` for ever. 48 h.
+    pub record_ttl: Option<Duration>,
+    /// How often a record of our own is put again; `None` never. 22 h.
+    pub record_interval: Option<Duration>,
+    /// How often others' records are handed to the peers now closest; `None` never. 1 h.
+    pub record_replication_interval: Option<Duration>,
+    /// How long others remember a provider; `None` for ever. 48 h.
+    pub provider_ttl: Option<Duration>,
+    /// How often our providing is announced again; `None` never. 12 h.
+    pub provider_interval: Option<Duration>,
+}
+
+impl Default for Publishing {
+    fn default() -> Self {
+        const HOUR: u64 = 3600;
+        Self {
+            record_ttl: Some(Duration::from_secs(48 * HOUR)),
+            record_interval: Some(Duration::from_secs(22 * HOUR)),
+            record_replication_interval: Some(Duration::from_secs(HOUR)),
+            provider_ttl: Some(Duration::from_secs(48 * HOUR)),
+            provider_interval: Some(Duration::from_secs(12 * HOUR)),
+        }
+    }
+}
