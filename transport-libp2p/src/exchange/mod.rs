@@ -31,7 +31,7 @@ pub use behaviour::Behaviour;
 pub use codec::{AnswerError, FetchItem, Fetched, QuestionError};
 pub use config::{Config, FETCH_PROTOCOL, FetchConfig, ServeConfig};
 pub use handler::Handler;
-pub use inbound::{AskerGone, Responder};
+pub use inbound::{RespondError, Responder};
 
 /// How many addresses of one request are read; the rest is ignored.
 pub const ADDRESSES_MAX: usize = 16;

@@ -1,1 +1,221 @@
-//! A peer.
+//! One peer: its connections, what is in flight on them, and what waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use libp2p::Multiaddr;
+use libp2p::swarm::ConnectionId;
+
+use super::handler::Ticket;
+
+/// What is known of one peer. Empty peers are not kept.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// The requests that wait, by the order in which they were asked: one that is tried again is first.
+    waiting: BTreeMap<u64, u64>,
+    /// Its connections, oldest first.
+    links: Vec<Link>,
+    pub(super) dial: Dial,
+    pub(super) window: Window,
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Link {
+    connection: ConnectionId,
+    /// The requests whose streams are in flight; `None` for one that has ended or been withdrawn while
+    /// its stream is not gone yet.
+    in_flight: BTreeMap<Ticket, Option<u64>>,
+}
+
+/// Whether the peer is being dialled.
+#[derive(Debug, Default)]
+pub(super) enum Dial {
+    #[default]
+    No,
+    /// By us.
+    Ours {
+        connection: ConnectionId,
+        /// The addresses that our requests gave for it.
+        tried: BTreeSet<Multiaddr>,
+    },
+    /// By another behaviour, whose success is as good as ours.
+    Theirs,
+}
+
+impl Peer {
+    pub(super) fn new(in_flight_max: usize) -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            links: Vec::new(),
+            dial: Dial::No,
+            window: Window::new(in_flight_max),
+        }
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        !self.links.is_empty()
+    }
+
+    /// Whether nothing is left to know of it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.links.is_empty() && self.waiting.is_empty() && matches!(self.dial, Dial::No)
+    }
+
+    pub(super) fn waiting(&self) -> impl Iterator<Item = u64> {
+        self.waiting.values().copied()
+    }
+
+    pub(super) fn waiting_count(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn connection_count(&self) -> usize {
+        self.links.len()
+    }
+
+    pub(super) fn in_flight_count(&self) -> usize {
+        self.links.iter().map(|link| link.in_flight.len()).sum()
+    }
+
+    pub(super) fn enqueue(&mut self, order: u64, request: u64) {
+        self.waiting.insert(order, request);
+    }
+
+    pub(super) fn dequeue(&mut self, order: u64) {
+        self.waiting.remove(&order);
+    }
+
+    /// Puts the next waiting request in flight, if one may be: which, and on which connection.
+    pub(super) fn launch(&mut self, ticket: Ticket) -> Option<(u64, ConnectionId)> {
+        if self.in_flight_count() >= self.window.size() {
+            return None;
+        }
+        let link = self.links.iter_mut().min_by_key(|link| link.in_flight.len())?;
+        let (_, request) = self.waiting.pop_first()?;
+        link.in_flight.insert(ticket, Some(request));
+        Some((request, link.connection))
+    }
+
+    /// The attempt is over: which request it served, if that has not been withdrawn. Its stream keeps
+    /// its place in flight until it is gone.
+    pub(super) fn end(&mut self, connection: ConnectionId, ticket: Ticket) -> Option<u64> {
+        self.link(connection)?.in_flight.get_mut(&ticket)?.take()
+    }
+
+    /// The attempt's stream is gone.
+    pub(super) fn free(&mut self, connection: ConnectionId, ticket: Ticket) {
+        if let Some(link) = self.link(connection) {
+            link.in_flight.remove(&ticket);
+        }
+        if self.in_flight_count() == 0 {
+            self.window.reset();
+        }
+    }
+
+    pub(super) fn connected(&mut self, connection: ConnectionId) {
+        self.links.push(Link { connection, in_flight: BTreeMap::new() });
+    }
+
+    /// A connection has closed: the requests that were still in flight on it, oldest attempt first.
+    pub(super) fn disconnected(&mut self, connection: ConnectionId) -> Vec<u64> {
+        let Some(place) = self.links.iter().position(|link| link.connection == connection) else {
+            return Vec::new();
+        };
+        let link = self.links.remove(place);
+        if self.in_flight_count() == 0 {
+            self.window.reset();
+        }
+        link.in_flight.into_values().flatten().collect()
+    }
+
+    fn link(&mut self, connection: ConnectionId) -> Option<&mut Link> {
+        self.links.iter_mut().find(|link| link.connection == connection)
+    }
+}
+
+/// How many streams the peer seems to take. It is cut to what is in flight when the peer drops one for
+/// having too many, as TCP's window is for a lost packet, and grows by one with each window of answers.
+#[derive(Debug)]
+pub(super) struct Window {
+    size: usize,
+    max: usize,
+    answers: usize,
+}
+
+impl Window {
+    fn new(max: usize) -> Self {
+        let max = max.max(1);
+        Self { size: max, max, answers: 0 }
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// A stream was dropped while `others` were in flight.
+    pub(super) fn congested(&mut self, others: usize) {
+        self.size = others.clamp(1, self.size);
+        self.answers = 0;
+    }
+
+    pub(super) fn answered(&mut self) {
+        self.answers += 1;
+        if self.answers >= self.size {
+            self.size = self.size.saturating_add(1).min(self.max);
+            self.answers = 0;
+        }
+    }
+
+    /// Nothing is in flight, so that what was learned no longer holds.
+    fn reset(&mut self) {
+        *self = Self::new(self.max);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_is_cut_by_congestion_and_grows_with_answers() {
+        let mut window = Window::new(16);
+        window.congested(3);
+        assert_eq!(window.size(), 3);
+        window.congested(9);
+        assert_eq!(window.size(), 3, "congestion widens nothing");
+        for _ in 0..3 {
+            window.answered();
+        }
+        assert_eq!(window.size(), 4);
+        window.congested(0);
+        assert_eq!(window.size(), 1, "one may always be tried");
+        for _ in 0..1000 {
+            window.answered();
+        }
+        assert_eq!(window.size(), 16);
+    }
+
+    #[test]
+    fn launches_go_in_order_to_the_least_busy_connection_up_to_the_window() {
+        let mut peer = Peer::new(3);
+        let [a, b] = [1, 2].map(ConnectionId::new_unchecked);
+        for order in 0..5 {
+            peer.enqueue(order, 100 + order);
+        }
+        assert_eq!(peer.launch(Ticket(0)), None, "not connected");
+        peer.connected(a);
+        peer.connected(b);
+        let launched: Vec<_> = (0..5).map_while(|ticket| peer.launch(Ticket(ticket))).collect();
+        assert_eq!(launched, [(100, a), (101, b), (102, a)]);
+
+        // The place of an ended attempt is taken until its stream is gone.
+        assert_eq!(peer.end(a, Ticket(0)), Some(100));
+        assert_eq!(peer.end(a, Ticket(0)), None);
+        assert_eq!(peer.launch(Ticket(9)), None);
+        peer.free(a, Ticket(0));
+        peer.enqueue(0, 100);
+        assert_eq!(peer.launch(Ticket(9)), Some((100, a)), "tried again, it is first");
+        assert_eq!(peer.disconnected(a), [102, 100]);
+        assert_eq!((peer.in_flight_count(), peer.waiting_count()), (1, 2));
+    }
+}
