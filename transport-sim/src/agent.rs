@@ -1,0 +1,108 @@
+//! A bare engine in the simulated network: takes in what the transport brings, does what it says.
+
+use std::task::{Context, Poll, Waker};
+
+use dragnet_core::front::{Contact, Event, Lookup, Transport};
+use dragnet_core::{
+    EngineConfig, Found, Outcome, Output, Query, QueryEngine, QueryId, Route, StartError, Time,
+};
+
+use crate::network::SimNet;
+use crate::placement::FixedMap;
+use crate::transport::SimTransport;
+
+/// An engine, its transport, and whose queries it runs.
+pub(crate) struct Agent {
+    engine: QueryEngine<SimNet>,
+    transport: SimTransport,
+    /// The numbers that the simulation knows the live queries by.
+    queries: FixedMap<QueryId, u32>,
+}
+
+/// What an engine says of a query.
+pub(crate) enum Said {
+    Found(Found<SimNet>),
+    Finished(Outcome),
+}
+
+/// More timers than this at one moment and the engine does not get on.
+const TICKS_MAX: u32 = 1_000_000;
+
+impl Agent {
+    pub(crate) fn new(config: EngineConfig, transport: SimTransport, seed: [u8; 32]) -> Self {
+        let engine = QueryEngine::new(config, transport.local(), seed);
+        Self { engine, transport, queries: FixedMap::default() }
+    }
+
+    /// Starts a query; the transport names the first candidates of walks that have none.
+    pub(crate) fn start(
+        &mut self,
+        now: Time,
+        number: u32,
+        mut query: Query<SimNet>,
+        log: &mut impl FnMut(u32, Said),
+    ) -> Result<QueryId, StartError> {
+        let count = query.config.closest;
+        for route in &mut query.routes {
+            if let Route::Walk { target, candidates } = route
+                && candidates.is_empty()
+            {
+                *candidates = self.transport.closest(target, count);
+            }
+        }
+        let id = self.engine.start(now, query)?;
+        self.queries.insert(id, number);
+        self.drain(log);
+        Ok(id)
+    }
+
+    /// Takes in all that has come, and the time. Returns when the engine wants to act next.
+    pub(crate) fn drive(&mut self, now: Time, log: &mut impl FnMut(u32, Said)) -> Option<Time> {
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(event) = self.transport.poll_event(&mut cx) {
+            match event {
+                Event::Reply { request, reply } => self.engine.handle_reply(now, request, reply),
+                Event::Failure { request, failure } => self.engine.handle_failure(now, request, failure),
+                Event::Progress { request, from, reply } => {
+                    self.engine.handle_progress(now, request, from, reply);
+                }
+                Event::Done { request, totals } => self.engine.handle_done(now, request, totals),
+            }
+            self.drain(log);
+        }
+        for _ in 0..TICKS_MAX {
+            match self.engine.poll_timeout() {
+                Some(at) if at <= now => {
+                    self.engine.handle_tick(now);
+                    self.drain(log);
+                }
+                next => return next,
+            }
+        }
+        panic!("the engine's next timeout stays at or before {now:?} however often time is told")
+    }
+
+    pub(crate) const fn engine(&self) -> &QueryEngine<SimNet> {
+        &self.engine
+    }
+
+    fn drain(&mut self, log: &mut impl FnMut(u32, Said)) {
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Contact { request, query, peer, step, ask } => {
+                    self.transport.contact(Contact { request, query, peer, step, ask });
+                }
+                Output::Lookup { request, query, route, ask } => {
+                    self.transport.lookup(Lookup { request, query, route, ask });
+                }
+                Output::Release { request } => self.transport.release(request),
+                Output::Found { query, found } => log(self.queries[&query], Said::Found(found)),
+                Output::Finished { query, outcome } => {
+                    let number = self.queries.remove(&query).expect("a query finishes once");
+                    log(number, Said::Finished(outcome));
+                }
+                other => unreachable!("an output that the simulator does not know: {other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The network in virtual time: what is under way, and what happens next.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+use std::time::Duration;
+
+use dragnet_core::front::{Contact, Event, Lookup};
+use dragnet_core::{Failure, Key, Reply, RequestId, Step, Time};
+
+use crate::config::SimConfig;
+use crate::digest::Recorder;
+use crate::draw::{Draw, Purpose};
+use crate::latency::Latency;
+use crate::network::{Request, SimNet};
+use crate::peers::{PeerId, Peers};
+use crate::placement::{FixedMap, Placement};
+use crate::population::{K, Population};
+use crate::sessions::Liveness;
+use crate::trace::{Ended, Trace};
+use crate::wheel::{EventQueue, Wheel};
+
+/// All that exists but the clients themselves.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) now: Time,
+    pub(crate) population: Population,
+    pub(crate) placement: Placement,
+    pub(crate) counts: Counts,
+    pub(crate) recorder: Recorder,
+    pub(crate) trace: Option<Trace>,
+    latency: Latency,
+    config: SimConfig,
+    loss: Draw,
+    queue: Wheel<Happening>,
+    ports: Vec<Port>,
+    flights: Vec<Flight>,
+    free: Vec<u32>,
+}
+
+/// What a run has counted. Sending, arrival, reply and timer are one event each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Requests sent.
+    pub sent: u64,
+    /// Requests that reached somebody who is there.
+    pub arrived: u64,
+    /// Requests that reached nobody.
+    pub unanswered: u64,
+    /// Replies that came back, those to released requests included.
+    pub replied: u64,
+    /// Requests released before their reply came.
+    pub released: u64,
+    /// Messages lost on the way.
+    pub lost: u64,
+    /// Timers of clients that came due.
+    pub timers: u64,
+}
+
+impl Counts {
+    /// How many events there were.
+    pub const fn events(&self) -> u64 {
+        self.sent + self.arrived + self.unanswered + self.replied + self.timers
+    }
+}
+
+/// Who is to act.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Due {
+    /// A client: its timer came, or something for it.
+    Client(u32),
+    /// A query is to be started.
+    Start(u32),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Happening {
+    /// A request reaches its peer.
+    Arrival(FlightRef),
+    /// A reply reaches its client.
+    Reply(FlightRef),
+    /// A client's timer.
+    Timer(u32),
+    /// The start of a query.
+    Start(u32),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct FlightRef {
+    slot: u32,
+    generation: u32,
+}
+
+/// One contact under way.
+#[derive(Debug)]
+struct Flight {
+    generation: u32,
+    client: u32,
+    request: RequestId,
+    peer: PeerId,
+    step: Step,
+    ask: Request,
+    /// What the peer answered, once it has.
+    reply: Option<Reply<SimNet>>,
+    /// Where the trace has it, if it does.
+    traced: u32,
+}
+
+/// Where a client is attached to the network.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) peer: PeerId,
+    pub(crate) inbox: VecDeque<Event<SimNet>>,
+    pub(crate) waker: Option<Waker>,
+    requests: FixedMap<u64, u32>,
+    armed: Option<Time>,
+}
+
+impl World {
+    /// A network; its settings have been checked.
+    pub(crate) fn new(config: SimConfig) -> Self {
+        let seed = config.seed;
+        let peers = Peers::generate(config.peers, seed);
+        let life = Liveness::new(&peers, config.dead, config.sessions, seed);
+        Self {
+            now: Time::ZERO,
+            population: Population::new(peers, life, config.dead, config.staleness, seed),
+            placement: Placement::default(),
+            counts: Counts::default(),
+            recorder: Recorder::new(seed),
+            trace: config.trace.then(Trace::default),
+            latency: Latency::new(config.latency.clone(), seed),
+            loss: Draw::new(seed, Purpose::Loss),
+            config,
+            queue: Wheel::new(),
+            ports: Vec::new(),
+            flights: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
+    /// Attaches a client: as the peer given, or as one that nobody knows.
+    pub(crate) fn attach(&mut self, peer: Option<PeerId>) -> u32 {
+        let client = self.ports.len() as u32;
+        let peer = peer.unwrap_or_else(|| {
+            PeerId::new(Draw::new(self.config.seed, Purpose::ClientIds).word(u64::from(client), 0))
+        });
+        self.ports.push(Port {
+            peer,
+            inbox: VecDeque::new(),
+            waker: None,
+            requests: FixedMap::default(),
+            armed: None,
+        });
+        client
+    }
+
+    pub(crate) fn port(&mut self, client: u32) -> &mut Port {
+        &mut self.ports[client as usize]
+    }
+
+    /// The client's known peers closest to a target.
+    pub(crate) fn known(&mut self, client: u32, target: &Key, count: usize) -> Vec<PeerId> {
+        let who = self.port(client).peer;
+        self.population.closest(who, target, count, self.now)
+    }
+
+    /// Has a query started at a time; one that has passed is now.
+    pub(crate) fn schedule(&mut self, at: Time, query: u32) {
+        self.queue.push(at.max(self.now), Happening::Start(query));
+    }
+
+    /// Has the client act at this time, and not at one named before.
+    pub(crate) fn arm(&mut self, client: u32, at: Option<Time>) {
+        let now = self.now;
+        let port = self.port(client);
+        let at = at.map(|at| at.max(now));
+        if at != port.armed {
+            port.armed = at;
+            if let Some(at) = at.filter(|at| *at < Time::MAX) {
+                self.queue.push(at, Happening::Timer(client));
+            }
+        }
+    }
+
+    /// Sends a request.
+    pub(crate) fn contact(&mut self, client: u32, contact: &Contact<SimNet>) {
+        self.counts.sent += 1;
+        let from = self.port(client).peer;
+        let Contact { request, peer, step, ask, query } = *contact;
+        self.note([1 << 32 | u64::from(client), request.as_u64(), peer.prefix()]);
+        let traced = match &mut self.trace {
+            Some(trace) => trace.sent(client, query, peer, step, self.now),
+            None => 0,
+        };
+        let slot = self.free.pop().unwrap_or(self.flights.len() as u32);
+        let generation = self.flights.get(slot as usize).map_or(0, |flight| flight.generation);
+        let flight = Flight { generation, client, request, peer, step, ask, reply: None, traced };
+        match self.flights.get_mut(slot as usize) {
+            Some(free) => *free = flight,
+            None => self.flights.push(flight),
+        }
+        self.port(client).requests.insert(request.as_u64(), slot);
+        let flight = FlightRef { slot, generation };
+        self.send(from, peer, request, Happening::Arrival(flight));
+    }
+
+    /// There is no DHT but the one that engines walk.
+    pub(crate) fn lookup(&mut self, client: u32, lookup: &Lookup<SimNet>) {
+        let failure = Failure::Unsupported;
+        self.deliver(client, Event::Failure { request: lookup.request, failure });
+    }
+
+    /// Forgets a request.
+    pub(crate) fn release(&mut self, client: u32, request: RequestId) {
+        self.note([3 << 32 | u64::from(client), request.as_u64(), 0]);
+        let port = self.port(client);
+        port.inbox.retain(|event| event.request() != request);
+        if let Some(slot) = port.requests.remove(&request.as_u64()) {
+            self.counts.released += 1;
+            self.end(slot, Ended::Released);
+        }
+    }
+
+    /// Lets things happen up to the time given, until it is a client's turn. `None` when nothing is left.
+    pub(crate) fn step(&mut self, until: Time) -> Option<Due> {
+        loop {
+            if self.queue.next_time()? > until {
+                return None;
+            }
+            let (time, happening) = self.queue.pop()?;
+            self.now = self.now.max(time);
+            match happening {
+                Happening::Arrival(flight) => self.arrive(flight),
+                Happening::Reply(flight) => {
+                    if let Some(client) = self.reply(flight) {
+                        return Some(Due::Client(client));
+                    }
+                }
+                Happening::Timer(client) => {
+                    let port = self.port(client);
+                    if port.armed == Some(time) {
+                        port.armed = None;
+                        self.counts.timers += 1;
+                        return Some(Due::Client(client));
+                    }
+                }
+                Happening::Start(query) => return Some(Due::Start(query)),
+            }
+        }
+    }
+
+    /// Takes note of something for the digest.
+    pub(crate) fn note(&mut self, [what, about, content]: [u64; 3]) {
+        self.recorder.note([self.now.as_nanos(), what, about, content]);
+    }
+
+    fn arrive(&mut self, flight: FlightRef) {
+        let Some(flying) = self.under_way(flight) else { return };
+        let Flight { client, request, peer, step, ask, .. } = *flying;
+        let now = self.now;
+        let there = self.population.peers.index(peer).is_some_and(|n| self.population.life.is_alive(n, now));
+        if !there {
+            self.counts.unanswered += 1;
+            return;
+        }
+        self.counts.arrived += 1;
+        self.flights[flight.slot as usize].reply = Some(self.answer(peer, step, &ask));
+        let to = self.port(client).peer;
+        self.send(peer, to, request, Happening::Reply(flight));
+    }
+
+    /// What an honest peer answers.
+    fn answer(&mut self, peer: PeerId, step: Step, ask: &Request) -> Reply<SimNet> {
+        let mut reply = Reply::default();
+        if let Step::Route(_) = step {
+            reply.closer = self.population.closest(peer, ask.key(), K, self.now);
+        }
+        self.placement.answer(peer, step, ask, &mut reply);
+        reply
+    }
+
+    fn reply(&mut self, flight: FlightRef) -> Option<u32> {
+        let flying = self.under_way(flight)?;
+        let (client, request, peer) = (flying.client, flying.request, flying.peer);
+        let reply = flying.reply.take()?;
+        self.counts.replied += 1;
+        let content = reply
+            .closer
+            .iter()
+            .fold(reply.items.len() as u64, |sum, peer| sum.rotate_left(7) ^ peer.prefix());
+        self.note([2 << 32 | u64::from(client), request.as_u64(), peer.prefix() ^ content]);
+        self.port(client).requests.remove(&request.as_u64());
+        self.end(flight.slot, Ended::Replied { items: reply.items.len() as u32 });
+        self.deliver(client, Event::Reply { request, reply });
+        Some(client)
+    }
+
+    /// Puts a message on its way, unless it gets lost.
+    fn send(&mut self, from: PeerId, to: PeerId, request: RequestId, arrival: Happening) {
+        let word = self.loss.word(from.prefix().wrapping_sub(to.prefix().rotate_left(17)), request.as_u64());
+        if self.config.loss.hit(word) {
+            self.counts.lost += 1;
+            return;
+        }
+        let at = self.now + self.latency.one_way(from, to, request.as_u64());
+        self.queue.push(at.max(self.now + Duration::from_nanos(1)), arrival);
+    }
+
+    fn deliver(&mut self, client: u32, event: Event<SimNet>) {
+        let port = self.port(client);
+        port.inbox.push_back(event);
+        if let Some(waker) = port.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn under_way(&mut self, flight: FlightRef) -> Option<&mut Flight> {
+        let flying = &mut self.flights[flight.slot as usize];
+        (flying.generation == flight.generation).then_some(flying)
+    }
+
+    /// Frees a flight; what still refers to it finds another generation.
+    fn end(&mut self, slot: u32, how: Ended) {
+        let flight = &mut self.flights[slot as usize];
+        flight.generation = flight.generation.wrapping_add(1);
+        flight.reply = None;
+        if let Some(trace) = &mut self.trace {
+            trace.ended(flight.traced, self.now, how);
+        }
+        self.free.push(slot);
+    }
+}
