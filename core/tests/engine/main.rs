@@ -1,0 +1,11 @@
+//! What a user may expect of the engine, contact by contact.
+
+mod bench;
+mod deadlines;
+mod fetches;
+mod limits;
+mod load;
+mod lookups;
+mod presets;
+mod reputation;
+mod walks;
