@@ -251,7 +251,8 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             Err(error) => {
                 // The client has checked the same limits. The dropped channel ends the handle.
                 debug_assert!(false, "an admitted query was refused: {error}");
-                return tracing::error!(%error, "an admitted query was refused");
+                tracing::error!(%error, "an admitted query was refused");
+                return self.drain();
             }
         };
         span.record("query_id", field::display(id));

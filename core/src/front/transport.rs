@@ -183,6 +183,42 @@ impl<N: Network> Event<N> {
     }
 }
 
+impl<N: Network> Clone for Event<N> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Reply { request, reply } => Self::Reply { request: *request, reply: reply.clone() },
+            Self::Failure { request, failure } => Self::Failure { request: *request, failure: *failure },
+            Self::Progress { request, from, reply } => {
+                Self::Progress { request: *request, from: from.clone(), reply: reply.clone() }
+            }
+            Self::Done { request, totals } => Self::Done { request: *request, totals: *totals },
+        }
+    }
+}
+
+impl<N: Network> core::fmt::Debug for Contact<N> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Contact")
+            .field("request", &self.request)
+            .field("query", &self.query)
+            .field("peer", &self.peer)
+            .field("step", &self.step)
+            .field("ask", &self.ask)
+            .finish()
+    }
+}
+
+impl<N: Network> core::fmt::Debug for Lookup<N> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Lookup")
+            .field("request", &self.request)
+            .field("query", &self.query)
+            .field("route", &self.route)
+            .field("ask", &self.ask)
+            .finish()
+    }
+}
+
 impl<N: Network> core::fmt::Debug for Event<N> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
