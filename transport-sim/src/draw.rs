@@ -1,6 +1,9 @@
 //! Keyed randomness: what is drawn depends on who draws it and for what, never on how much was drawn
 //! before. One more draw in one place moves nothing elsewhere.
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// What a draw is for. Two purposes with the same arguments draw independently.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u64)]
@@ -31,6 +34,12 @@ pub(crate) enum Purpose {
     Sites,
     /// Whether a message is lost.
     Loss,
+    /// Which peers a fault befalls.
+    Whom,
+    /// When a fault strikes, and how hard.
+    Faults,
+    /// The ids of invented peers.
+    Sybils,
 }
 
 /// Draws for one purpose of one run.
@@ -111,6 +120,20 @@ impl Share {
     /// Whether a uniform word falls into the share.
     pub(crate) const fn hit(self, word: u64) -> bool {
         below(word, WHOLE as u64) < self.0 as u64
+    }
+}
+
+impl Serialize for Share {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(self.as_f64())
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let share = f64::deserialize(from)?;
+        Self::new(share)
+            .ok_or_else(|| D::Error::custom(format!("expected a share from 0 to 1, found {share}")))
     }
 }
 

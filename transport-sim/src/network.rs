@@ -68,6 +68,9 @@ pub struct SimItem {
     seal: u64,
 }
 
+/// The version of made-up items.
+const INVENTED: u64 = u64::MAX;
+
 impl SimItem {
     /// A sound item under a key.
     pub const fn new(key: Key, id: u64) -> Self {
@@ -95,6 +98,19 @@ impl SimItem {
     /// Whether the seal fits the content: it does until somebody tampers with it.
     pub const fn is_sound(&self) -> bool {
         self.seal == self.sealed()
+    }
+
+    /// Whether a lying peer made the item up. A validator cannot know.
+    pub const fn is_invented(&self) -> bool {
+        self.version == INVENTED
+    }
+
+    pub(crate) const fn invented(self) -> Self {
+        self.with_version(INVENTED)
+    }
+
+    pub(crate) const fn corrupt(&mut self) {
+        self.seal = !self.sealed();
     }
 
     const fn sealed(&self) -> u64 {

@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::str::FromStr;
 
 use dragnet_core::Key;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::draw::{Draw, Purpose, mix};
 
@@ -47,6 +50,33 @@ impl fmt::Display for PeerId {
 impl fmt::Debug for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PeerId({self})")
+    }
+}
+
+impl FromStr for PeerId {
+    type Err = NotAPeerId;
+
+    fn from_str(text: &str) -> Result<Self, NotAPeerId> {
+        let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let prefix = digits.then(|| u64::from_str_radix(text, 16).ok()).flatten();
+        prefix.map(Self).ok_or_else(|| NotAPeerId(text.chars().take(40).collect()))
+    }
+}
+
+/// A text that is no peer's id.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("expected a peer id of 16 hexadecimal digits, found {0:?}")]
+pub struct NotAPeerId(String);
+
+impl Serialize for PeerId {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PeerId {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }
 

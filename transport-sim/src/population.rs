@@ -233,9 +233,9 @@ mod tests {
 
     #[test]
     fn buckets_are_as_stale_as_measured() {
-        let mut population = population(60_000, 0.26, Staleness::Measured);
+        let mut population = population(20_000, 0.26, Staleness::Measured);
         let mut entries = [[0u32; 2]; 10];
-        for index in (0..60_000).step_by(60) {
+        for index in (0..20_000).step_by(20) {
             let who = population.peers.id(index);
             for bucket in [0u32, 4, 9] {
                 let mut found = Vec::new();

@@ -13,6 +13,7 @@ use crate::agent::{Agent, Said};
 use crate::config::{ConfigError, SimConfig};
 use crate::digest::Digest;
 use crate::draw::{Draw, Purpose};
+use crate::faults::{Fault, Strikes};
 use crate::network::{SimItem, SimNet};
 use crate::peers::PeerId;
 use crate::population::K;
@@ -139,6 +140,26 @@ impl Sim {
         }
     }
 
+    /// Adds a fault to the list.
+    pub fn fault(&mut self, fault: Fault) {
+        self.world.borrow_mut().trouble.add(fault);
+    }
+
+    /// All that goes wrong in this run.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.world.borrow().trouble.faults().to_vec()
+    }
+
+    /// How often each kind of fault has struck.
+    pub fn strikes(&self) -> Strikes {
+        self.world.borrow().trouble.strikes
+    }
+
+    /// How often each fault of the list has struck.
+    pub fn struck(&self) -> Vec<u64> {
+        self.world.borrow().trouble.struck().to_vec()
+    }
+
     /// A client that is no peer: it asks, and nobody asks it.
     pub fn client(&mut self, config: EngineConfig) -> ClientId {
         self.add(config, None)
@@ -147,6 +168,11 @@ impl Sim {
     /// A client that is this peer of the network too.
     pub fn client_at(&mut self, config: EngineConfig, peer: PeerId) -> ClientId {
         self.add(config, Some(peer))
+    }
+
+    /// The peer that a client is.
+    pub fn peer_of(&self, client: ClientId) -> PeerId {
+        self.world.borrow_mut().port(client.0).peer
     }
 
     /// Has a client start a query at a time; at one that has passed, now.

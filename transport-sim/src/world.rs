@@ -17,6 +17,7 @@ use crate::placement::{FixedMap, Placement};
 use crate::population::{K, Population};
 use crate::sessions::Liveness;
 use crate::trace::{Ended, Trace};
+use crate::trouble::{Manner, Trouble, Way};
 use crate::wheel::{EventQueue, Wheel};
 
 /// All that exists but the clients themselves.
@@ -28,6 +29,7 @@ pub(crate) struct World {
     pub(crate) counts: Counts,
     pub(crate) recorder: Recorder,
     pub(crate) trace: Option<Trace>,
+    pub(crate) trouble: Trouble,
     latency: Latency,
     config: SimConfig,
     loss: Draw,
@@ -35,6 +37,9 @@ pub(crate) struct World {
     ports: Vec<Port>,
     flights: Vec<Flight>,
     free: Vec<u32>,
+    /// Replies that come a second time, by the number of their happening.
+    echoes: FixedMap<u64, (u32, RequestId, Reply<SimNet>)>,
+    echoed: u64,
 }
 
 /// What a run has counted. Sending, arrival, reply and timer are one event each.
@@ -79,6 +84,8 @@ enum Happening {
     Arrival(FlightRef),
     /// A reply reaches its client.
     Reply(FlightRef),
+    /// A reply reaches its client once more.
+    Echo(u64),
     /// A client's timer.
     Timer(u32),
     /// The start of a query.
@@ -101,9 +108,15 @@ struct Flight {
     step: Step,
     ask: Request,
     /// What the peer answered, once it has.
-    reply: Option<Reply<SimNet>>,
+    answer: Option<Answer>,
     /// Where the trace has it, if it does.
     traced: u32,
+}
+
+#[derive(Debug)]
+enum Answer {
+    Reply(Reply<SimNet>),
+    Failure(Failure),
 }
 
 /// Where a client is attached to the network.
@@ -129,6 +142,7 @@ impl World {
             counts: Counts::default(),
             recorder: Recorder::new(seed),
             trace: config.trace.then(Trace::default),
+            trouble: Trouble::new(seed),
             latency: Latency::new(config.latency.clone(), seed),
             loss: Draw::new(seed, Purpose::Loss),
             config,
@@ -136,6 +150,8 @@ impl World {
             ports: Vec::new(),
             flights: Vec::new(),
             free: Vec::new(),
+            echoes: FixedMap::default(),
+            echoed: 0,
         }
     }
 
@@ -195,14 +211,14 @@ impl World {
         };
         let slot = self.free.pop().unwrap_or(self.flights.len() as u32);
         let generation = self.flights.get(slot as usize).map_or(0, |flight| flight.generation);
-        let flight = Flight { generation, client, request, peer, step, ask, reply: None, traced };
+        let flight = Flight { generation, client, request, peer, step, ask, answer: None, traced };
         match self.flights.get_mut(slot as usize) {
             Some(free) => *free = flight,
             None => self.flights.push(flight),
         }
         self.port(client).requests.insert(request.as_u64(), slot);
         let flight = FlightRef { slot, generation };
-        self.send(from, peer, request, Happening::Arrival(flight));
+        self.send(from, peer, request, Duration::ZERO, Happening::Arrival(flight));
     }
 
     /// There is no DHT but the one that engines walk.
@@ -237,6 +253,12 @@ impl World {
                         return Some(Due::Client(client));
                     }
                 }
+                Happening::Echo(number) => {
+                    if let Some((client, request, reply)) = self.echoes.remove(&number) {
+                        self.deliver(client, Event::Reply { request, reply });
+                        return Some(Due::Client(client));
+                    }
+                }
                 Happening::Timer(client) => {
                     let port = self.port(client);
                     if port.armed == Some(time) {
@@ -258,53 +280,101 @@ impl World {
     fn arrive(&mut self, flight: FlightRef) {
         let Some(flying) = self.under_way(flight) else { return };
         let Flight { client, request, peer, step, ask, .. } = *flying;
-        let now = self.now;
-        let there = self.population.peers.index(peer).is_some_and(|n| self.population.life.is_alive(n, now));
-        if !there {
-            self.counts.unanswered += 1;
-            return;
-        }
+        let (answer, after) = match self.meet(peer, request, step, &ask) {
+            Some(answer) => answer,
+            None => {
+                self.counts.unanswered += 1;
+                return;
+            }
+        };
         self.counts.arrived += 1;
-        self.flights[flight.slot as usize].reply = Some(self.answer(peer, step, &ask));
+        self.flights[flight.slot as usize].answer = Some(answer);
         let to = self.port(client).peer;
-        self.send(peer, to, request, Happening::Reply(flight));
+        self.send(peer, to, request, after, Happening::Reply(flight));
     }
 
-    /// What an honest peer answers.
-    fn answer(&mut self, peer: PeerId, step: Step, ask: &Request) -> Reply<SimNet> {
+    /// What a request finds at its peer, and how long it takes there. `None`: nobody, or silence.
+    fn meet(
+        &mut self,
+        peer: PeerId,
+        request: RequestId,
+        step: Step,
+        ask: &Request,
+    ) -> Option<(Answer, Duration)> {
+        let now = self.now;
+        let walking = matches!(step, Step::Route(_));
+        let Some(index) = self.population.peers.index(peer) else {
+            let reply = self.trouble.sybil(peer, ask, walking, now)?;
+            return Some((Answer::Reply(reply), Duration::ZERO));
+        };
+        if !self.population.life.is_alive(index, now) {
+            return None;
+        }
+        let after = match self.trouble.manner(peer, request.as_u64(), now) {
+            Manner::Answers(after) => after,
+            Manner::Silent => return None,
+            Manner::Refuses => return Some((Answer::Failure(Failure::Refused), Duration::ZERO)),
+            Manner::Down => return Some((Answer::Failure(Failure::Unreachable), Duration::ZERO)),
+        };
         let mut reply = Reply::default();
-        if let Step::Route(_) = step {
-            reply.closer = self.population.closest(peer, ask.key(), K, self.now);
+        if walking {
+            reply.closer = self.population.closest(peer, ask.key(), K, now);
         }
         self.placement.answer(peer, step, ask, &mut reply);
-        reply
+        self.trouble.lie(peer, ask, &mut reply, walking, now);
+        Some((Answer::Reply(reply), after))
     }
 
     fn reply(&mut self, flight: FlightRef) -> Option<u32> {
         let flying = self.under_way(flight)?;
         let (client, request, peer) = (flying.client, flying.request, flying.peer);
-        let reply = flying.reply.take()?;
+        let answer = flying.answer.take()?;
         self.counts.replied += 1;
-        let content = reply
-            .closer
-            .iter()
-            .fold(reply.items.len() as u64, |sum, peer| sum.rotate_left(7) ^ peer.prefix());
-        self.note([2 << 32 | u64::from(client), request.as_u64(), peer.prefix() ^ content]);
         self.port(client).requests.remove(&request.as_u64());
-        self.end(flight.slot, Ended::Replied { items: reply.items.len() as u32 });
-        self.deliver(client, Event::Reply { request, reply });
+        let (content, how, event) = match answer {
+            Answer::Reply(reply) => {
+                let items = reply.items.len() as u64;
+                let closer = reply.closer.iter().fold(items, |sum, peer| sum.rotate_left(7) ^ peer.prefix());
+                self.echo(client, peer, request, &reply);
+                (closer, Ended::Replied { items: items as u32 }, Event::Reply { request, reply })
+            }
+            Answer::Failure(failure) => (u64::MAX, Ended::Failed, Event::Failure { request, failure }),
+        };
+        self.note([2 << 32 | u64::from(client), request.as_u64(), peer.prefix() ^ content]);
+        self.end(flight.slot, how);
+        self.deliver(client, event);
         Some(client)
     }
 
-    /// Puts a message on its way, unless it gets lost.
-    fn send(&mut self, from: PeerId, to: PeerId, request: RequestId, arrival: Happening) {
-        let word = self.loss.word(from.prefix().wrapping_sub(to.prefix().rotate_left(17)), request.as_u64());
+    /// Has a reply come a second time, if a fault wants it.
+    fn echo(&mut self, client: u32, peer: PeerId, request: RequestId, reply: &Reply<SimNet>) {
+        let to = self.port(client).peer;
+        if self.trouble.repeats(peer, to, request.as_u64(), self.now) {
+            self.echoed += 1;
+            self.echoes.insert(self.echoed, (client, request, reply.clone()));
+            let at = self.now + self.latency.one_way(peer, to, !request.as_u64());
+            self.queue.push(at, Happening::Echo(self.echoed));
+        }
+    }
+
+    /// Puts a message on its way after a while, unless it gets lost.
+    fn send(&mut self, from: PeerId, to: PeerId, request: RequestId, after: Duration, arrival: Happening) {
+        let message = request.as_u64();
+        let word = self.loss.word(from.prefix().wrapping_sub(to.prefix().rotate_left(17)), message);
         if self.config.loss.hit(word) {
             self.counts.lost += 1;
             return;
         }
-        let at = self.now + self.latency.one_way(from, to, request.as_u64());
-        self.queue.push(at.max(self.now + Duration::from_nanos(1)), arrival);
+        match self.trouble.way(from, to, message, self.now) {
+            Way::Lost => self.counts.lost += 1,
+            Way::Open { longer, not_before } => {
+                let travel = self.latency.one_way(from, to, message) + longer;
+                let at = (self.now + after + travel).max(not_before);
+                if at < Time::MAX {
+                    self.queue.push(at.max(self.now + Duration::from_nanos(1)), arrival);
+                }
+            }
+        }
     }
 
     fn deliver(&mut self, client: u32, event: Event<SimNet>) {
@@ -324,7 +394,7 @@ impl World {
     fn end(&mut self, slot: u32, how: Ended) {
         let flight = &mut self.flights[slot as usize];
         flight.generation = flight.generation.wrapping_add(1);
-        flight.reply = None;
+        flight.answer = None;
         if let Some(trace) = &mut self.trace {
             trace.ended(flight.traced, self.now, how);
         }
