@@ -57,7 +57,7 @@ pub(crate) struct Channels {
     pub(crate) questions: Sender<Question>,
     pub(crate) shut_down: Arc<AtomicBool>,
     /// Dropped when all is over.
-    pub(crate) alive: Sender<()>,
+    pub(crate) alive: Option<Sender<()>>,
 }
 
 /// What [`Client::bootstrap`] found.
@@ -71,7 +71,7 @@ pub struct BootstrapReport {
 }
 
 /// What the adapter holds at the moment, beside the engine and the routing table. When nothing is asked
-/// and nothing published, all but `provided`, `connections` and `addresses` are 0.
+/// and nothing published, all but `provided`, `known` and `connections` are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -93,8 +93,6 @@ pub struct Snapshot {
     pub known: usize,
     /// Established connections.
     pub connections: usize,
-    /// Peers whose addresses are remembered.
-    pub addresses: usize,
 }
 
 impl Client {
@@ -115,7 +113,7 @@ impl Client {
             ended: Box::pin(ended_end),
             questions,
             shut_down: Arc::clone(&shut_down),
-            alive,
+            alive: Some(alive),
         };
         let provided = AtomicU64::new(0);
         let shared = Shared { local, commands, ended, questions: questions_end, closed, shut_down, provided };

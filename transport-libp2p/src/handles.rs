@@ -98,10 +98,14 @@ impl ProvideHandle {
     /// Why this announcement failed. After [`PublishError::NoPeers`] and [`PublishError::TimedOut`] the
     /// next interval tries again; after any other the key is not provided.
     pub async fn announced(&mut self) -> Result<Publication, PublishError> {
-        match &self.announcements {
+        let announced = match &self.announcements {
             Ok(receiver) => receiver.recv().await.unwrap_or(Err(PublishError::ShutDown)),
-            Err(error) => Err(error.clone()),
+            Err(error) => return Err(error.clone()),
+        };
+        if let Err(error @ (PublishError::StoreFull { .. } | PublishError::ShutDown)) = &announced {
+            self.announcements = Err(error.clone());
         }
+        announced
     }
 }
 

@@ -32,16 +32,23 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod addresses;
 mod behaviour;
+mod bootstrap;
 mod client;
 mod config;
 mod error;
 pub mod exchange;
 mod handles;
+mod kad;
+mod listening;
 mod network;
 mod node;
+mod publish;
 pub mod query;
 mod serve;
+mod transport;
+mod turns;
 
 pub use behaviour::{Behaviour, Event};
 pub use client::{BootstrapReport, Client, Snapshot};

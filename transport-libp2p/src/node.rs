@@ -65,7 +65,7 @@ pub struct Node {
     /// Set while connections close.
     closing: Option<Delay>,
     /// Dropped with the node: whoever waits for its end is told.
-    _alive: Sender<()>,
+    _alive: Option<Sender<()>>,
 }
 
 #[derive(NetworkBehaviour)]

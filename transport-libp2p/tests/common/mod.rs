@@ -1,0 +1,122 @@
+//! Small networks for the tests: nodes in this process, over memory or loopback TCP.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::future::Future;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use dragnet_core::{Found, Outcome, Query};
+use dragnet_libp2p::exchange::FetchItem;
+use dragnet_libp2p::{Client, Config, Libp2p, Node, NodeBuilder, encrypted};
+use libp2p::core::transport::MemoryTransport;
+use libp2p::identity::Keypair;
+use libp2p::{Multiaddr, PeerId};
+use smol::Task;
+
+/// Far more than any test takes on two slow cores that are shared.
+const WATCHDOG: Duration = Duration::from_secs(110);
+
+/// Runs a test, and fails it if it hangs.
+pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
+    let (done, watched) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        if watched.recv_timeout(WATCHDOG) == Err(mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("the test hangs: it has run for {WATCHDOG:?}");
+            std::process::exit(101);
+        }
+    });
+    let result = smol::block_on(test);
+    drop(done);
+    result
+}
+
+/// A node that runs.
+pub(crate) struct Peer {
+    pub(crate) client: Client,
+    pub(crate) address: Option<Multiaddr>,
+    pub(crate) task: Task<()>,
+}
+
+impl Peer {
+    pub(crate) fn id(&self) -> PeerId {
+        self.client.local_peer()
+    }
+
+    /// Its address with its id at the end, as `boot` wants it.
+    pub(crate) fn boot_address(&self) -> String {
+        format!("{}/p2p/{}", self.address.as_ref().expect("it listens"), self.id())
+    }
+
+    /// Ends it as an application would.
+    pub(crate) async fn stop(self) {
+        self.client.shutdown().await;
+        self.task.await;
+    }
+}
+
+/// A node over memory: fast, and free of ports.
+pub(crate) fn memory(config: &Config) -> NodeBuilder {
+    let keypair = Keypair::generate_ed25519();
+    let transport =
+        encrypted(MemoryTransport::new(), &keypair, Duration::from_secs(5)).expect("noise takes any key");
+    let mut config = config.clone();
+    config.confirm_listen_addresses = true;
+    Node::builder(keypair).config(config).transport(transport)
+}
+
+/// Builds and starts a node.
+pub(crate) async fn start(builder: NodeBuilder) -> Peer {
+    let (node, client) = builder.build().expect("the node can be built");
+    let task = smol::spawn(node);
+    let address = client.listeners().await.expect("the node runs").into_iter().next();
+    Peer { client, address, task }
+}
+
+/// So many nodes over memory, each joined by way of the first.
+pub(crate) async fn network(count: usize, config: &Config) -> Vec<Peer> {
+    let mut peers = vec![start(memory(config).listen("/memory/0")).await];
+    while peers.len() < count {
+        let boot = peers[0].boot_address();
+        let peer = start(memory(config).listen("/memory/0").boot(boot)).await;
+        peer.client.bootstrap().await.expect("the first node answers");
+        peers.push(peer);
+    }
+    peers
+}
+
+pub(crate) async fn stop(peers: Vec<Peer>) {
+    futures::future::join_all(peers.into_iter().map(Peer::stop)).await;
+}
+
+/// Runs a query to its end.
+pub(crate) async fn ask(client: &Client, query: Query<Libp2p>) -> (Vec<Found<Libp2p>>, Outcome) {
+    client.query(query).expect("the query starts").collect().await.expect("the node runs")
+}
+
+/// Answers every question with the same items.
+pub(crate) fn serve(peer: &Peer, items: Vec<FetchItem>) -> Task<()> {
+    smol::spawn(peer.client.questions().serve(move |_question, _max| items.clone()))
+}
+
+pub(crate) fn item(id: &str, body: &str) -> FetchItem {
+    FetchItem { id: id.as_bytes().to_vec().into(), body: body.as_bytes().to_vec().into() }
+}
+
+/// Waits until something holds.
+pub(crate) async fn until<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
+    while !holds().await {
+        smol::Timer::after(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits until the adapter holds nothing of a query or a publication.
+pub(crate) async fn until_empty(client: &Client) {
+    until(|| async {
+        let now = client.snapshot().await.expect("the node runs");
+        let held =
+            [now.lookups, now.lookups_waiting, now.kad_queries, now.requests, now.events, now.publishing];
+        held.iter().all(|count| *count == 0)
+    })
+    .await;
+}
