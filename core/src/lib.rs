@@ -6,6 +6,8 @@ extern crate alloc;
 
 mod arena;
 mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[doc(hidden)]
 pub mod doc;
 mod engine;
