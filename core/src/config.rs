@@ -75,7 +75,7 @@ impl Default for Caps {
 pub struct ReputationConfig {
     /// After so long a success, a failure or an invalid answer weighs half. 10 min.
     pub half_life: Duration,
-    /// A peer with so many invalid answers (decayed) is barred. 3.
+    /// A peer with so many invalid answers (decayed) is barred; 0 means 1. 3.
     pub invalid_max: u32,
     /// For how long. 10 min.
     pub bar_for: Duration,

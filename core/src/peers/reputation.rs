@@ -41,7 +41,7 @@ impl Reputation {
         self.invalid = self.invalid.saturating_add(ONE);
         // Half a count of grace: three answers within a minute are three, though the first has decayed
         // a little.
-        let limit = u64::from(config.invalid_max) * u64::from(ONE) - u64::from(ONE / 2);
+        let limit = (u64::from(config.invalid_max) * u64::from(ONE)).saturating_sub(u64::from(ONE / 2));
         if u64::from(self.invalid) < limit || self.is_barred(now) {
             return false;
         }
@@ -180,6 +180,14 @@ mod tests {
         assert!(!peer.invalid(at(60), &CONFIG), "barred once, not again");
         assert!(peer.is_barred(at(659)));
         assert!(!peer.is_barred(at(660)));
+    }
+
+    #[test]
+    fn a_limit_of_none_bars_at_the_first_invalid_answer() {
+        let config = ReputationConfig { invalid_max: 0, ..CONFIG };
+        let mut peer = Reputation::default();
+        assert!(peer.invalid(at(0), &config));
+        assert!(peer.is_barred(at(599)));
     }
 
     #[test]
