@@ -8,11 +8,17 @@ pub(crate) const NONE: u32 = u32::MAX;
 
 /// Values in numbered slots. A slot's number is small and reused; its generation grows with every
 /// reuse, so that number and generation together name one value only.
+///
+/// Slots live in chunks of equal size: a table of a million queries grows without being copied, and
+/// never holds twice what it needs.
 pub(crate) struct Arena<T> {
-    entries: Vec<Entry<T>>,
+    chunks: Vec<Vec<Entry<T>>>,
     free: u32,
     len: usize,
 }
+
+const CHUNK_BITS: u32 = 7;
+const CHUNK: usize = 1 << CHUNK_BITS;
 
 struct Entry<T> {
     generation: u32,
@@ -26,31 +32,29 @@ enum Slot<T> {
 
 impl<T> Arena<T> {
     pub(crate) const fn new() -> Self {
-        Self { entries: Vec::new(), free: NONE, len: 0 }
+        Self { chunks: Vec::new(), free: NONE, len: 0 }
     }
 
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         self.len += 1;
         if self.free == NONE {
-            let slot = u32::try_from(self.entries.len()).expect("callers cap their tables below 2^32");
-            self.entries.push(Entry { generation: 0, slot: Slot::Full(value) });
-            return slot;
+            return self.push(value);
         }
         let slot = self.free;
-        let entry = &mut self.entries[slot as usize];
-        match entry.slot {
+        let entry = self.entry_mut(slot);
+        match core::mem::replace(&mut entry.slot, Slot::Full(value)) {
             Slot::Free { next } => self.free = next,
             Slot::Full(_) => unreachable!("a slot of the free list is free"),
         }
-        entry.slot = Slot::Full(value);
         slot
     }
 
     /// Empties a slot that the caller knows to be full.
     pub(crate) fn remove(&mut self, slot: u32) -> T {
-        let entry = &mut self.entries[slot as usize];
+        let next = self.free;
+        let entry = self.entry_mut(slot);
         entry.generation = entry.generation.wrapping_add(1);
-        match core::mem::replace(&mut entry.slot, Slot::Free { next: self.free }) {
+        match core::mem::replace(&mut entry.slot, Slot::Free { next }) {
             Slot::Full(value) => {
                 self.free = slot;
                 self.len -= 1;
@@ -61,12 +65,13 @@ impl<T> Arena<T> {
     }
 
     pub(crate) fn generation(&self, slot: u32) -> u32 {
-        self.entries[slot as usize].generation
+        self.entry(slot).generation
     }
 
     /// The value that slot and generation name, if it is there still.
     pub(crate) fn get(&self, slot: u32, generation: u32) -> Option<&T> {
-        match self.entries.get(slot as usize) {
+        let chunk = self.chunks.get(slot as usize >> CHUNK_BITS)?;
+        match chunk.get(slot as usize % CHUNK) {
             Some(Entry { generation: g, slot: Slot::Full(value) }) if *g == generation => Some(value),
             _ => None,
         }
@@ -75,6 +80,25 @@ impl<T> Arena<T> {
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
+
+    fn push(&mut self, value: T) -> u32 {
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let full = (self.chunks.len() - 1) * CHUNK;
+        let chunk = self.chunks.last_mut().expect("pushed above");
+        let slot = u32::try_from(full + chunk.len()).expect("callers cap their tables below 2^32");
+        chunk.push(Entry { generation: 0, slot: Slot::Full(value) });
+        slot
+    }
+
+    fn entry(&self, slot: u32) -> &Entry<T> {
+        &self.chunks[slot as usize >> CHUNK_BITS][slot as usize % CHUNK]
+    }
+
+    fn entry_mut(&mut self, slot: u32) -> &mut Entry<T> {
+        &mut self.chunks[slot as usize >> CHUNK_BITS][slot as usize % CHUNK]
+    }
 }
 
 /// By a slot that the caller knows to be full.
@@ -82,7 +106,7 @@ impl<T> Index<u32> for Arena<T> {
     type Output = T;
 
     fn index(&self, slot: u32) -> &T {
-        match &self.entries[slot as usize].slot {
+        match &self.entry(slot).slot {
             Slot::Full(value) => value,
             Slot::Free { .. } => unreachable!("an internal link leads to a full slot"),
         }
@@ -91,7 +115,7 @@ impl<T> Index<u32> for Arena<T> {
 
 impl<T> IndexMut<u32> for Arena<T> {
     fn index_mut(&mut self, slot: u32) -> &mut T {
-        match &mut self.entries[slot as usize].slot {
+        match &mut self.entry_mut(slot).slot {
             Slot::Full(value) => value,
             Slot::Free { .. } => unreachable!("an internal link leads to a full slot"),
         }
@@ -115,5 +139,16 @@ mod tests {
         assert_eq!(arena.get(slot, generation + 1), Some(&'b'));
         assert_eq!(arena.get(77, 0), None);
         assert_eq!(arena.len(), 1);
+    }
+
+    #[test]
+    fn slots_are_numbered_through_the_chunks() {
+        let mut arena = Arena::new();
+        for n in 0..1_000u32 {
+            assert_eq!(arena.insert(n), n);
+        }
+        (0..1_000).for_each(|n| assert_eq!(arena[n], n));
+        assert_eq!(arena.remove(500), 500);
+        assert_eq!(arena.insert(7), 500);
     }
 }

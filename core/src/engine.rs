@@ -163,9 +163,8 @@ impl<N: Network> QueryEngine<N> {
     /// out about it by itself. What is in flight to it goes on.
     pub fn bar(&mut self, now: Time, peer: N::Peer) {
         self.advance(now);
-        if let Some(peer) = self.peers.hold(self.now, peer) {
+        if let Some(peer) = self.peers.intern(self.now, peer) {
             self.peers.bar(self.now, peer);
-            self.peers.release(peer);
             self.metrics.peers_barred += 1;
         }
         self.settle();
@@ -259,17 +258,17 @@ impl<N: Network> QueryEngine<N> {
     fn contact_due(&mut self, slot: u32, at: Time) {
         let Contact { work: work_slot, peer, lane, sent, .. } = self.contacts[slot];
         let work = &mut self.works[work_slot];
-        if at.since(sent) >= work.limits.request_timeout {
+        if at.since(sent) >= work.limits.request_timeout() {
             self.outputs.push_back(Output::Release { request: self.request_id(slot) });
             self.peers.record_given_up(peer, self.now.since(sent));
             self.fail(slot, Failure::TimedOut);
             return;
         }
-        self.timers.set(Timer::Contact(slot), sent + work.limits.request_timeout);
+        self.timers.set(Timer::Contact(slot), sent + work.limits.request_timeout());
         self.contacts[slot].phase = Phase::Overdue;
         work.slots_mut(lane).overdue(self.peers.source(peer));
         work.set_state(lane, peer, State::Overdue, &self.peers);
-        work.stats.overdue += 1;
+        work.counts.overdue += 1;
         self.metrics.contacts_overdue += 1;
         self.mark_ready(work_slot);
     }

@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn the_prefix_orders_as_the_distance_does() {
         let target = Key::of(b"target");
-        let mut keys: alloc::vec::Vec<Key> = (0u8..100).map(|n| Key::of(&[n])).collect();
+        let mut keys: Vec<Key> = (0u8..100).map(|n| Key::of(&[n])).collect();
         keys.sort_by_key(|key| key.distance(&target));
         assert!(keys.is_sorted_by_key(|key| key.distance_prefix(&target)));
     }

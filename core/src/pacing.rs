@@ -15,9 +15,9 @@ pub(crate) struct Slots {
 struct Taken {
     source: Source,
     /// In flight and not overdue.
-    expected: u16,
+    expected: u32,
     /// In flight and overdue.
-    overdue: u16,
+    overdue: u32,
 }
 
 /// How a contact may begin.
@@ -43,11 +43,11 @@ impl Slots {
         let Some(taken) = self.sources.iter().find(|taken| taken.source == source) else {
             return Some(Slot::Free);
         };
-        let all = u32::from(taken.expected) + u32::from(taken.overdue);
-        let all_max = u32::from(pace.fan_out) + u32::from(pace.hedges_max);
-        if taken.expected >= pace.fan_out || all >= all_max {
+        let fan_out = u32::from(pace.fan_out);
+        let all = taken.expected + taken.overdue;
+        if taken.expected >= fan_out || all >= fan_out + u32::from(pace.hedges_max) {
             None
-        } else if all < u32::from(pace.fan_out) {
+        } else if all < fan_out {
             Some(Slot::Free)
         } else {
             Some(Slot::Hedge)

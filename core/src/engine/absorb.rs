@@ -29,7 +29,7 @@ impl<N: Network> QueryEngine<N> {
     pub(super) fn absorb_reply(&mut self, slot: u32, reply: Reply<N>) {
         let Contact { work, peer, lane, sent, .. } = self.end_contact(slot, State::Replied);
         let response_time = self.now.since(sent).saturating_sub(reply.queued);
-        self.works[work].stats.replied += 1;
+        self.works[work].counts.replied += 1;
         self.metrics.contacts_replied += 1;
         self.metrics.response_time.record(crate::time::nanos(response_time));
         let origin = Origin { from: Some(self.peers.peer(peer).clone()), response_time: Some(response_time) };
@@ -65,7 +65,7 @@ impl<N: Network> QueryEngine<N> {
     /// Hands the valid and new ones among the items to the queries.
     fn deliver(&mut self, work: u32, origin: &Origin<N>, items: Vec<N::Item>, unreadable: u32) -> Verdict {
         let mut verdict = Verdict { is_invalid: unreadable > 0, has_ended: false };
-        self.works[work].stats.invalid += unreadable;
+        self.works[work].counts.invalid += unreadable;
         self.metrics.invalid += u64::from(unreadable);
         let read = items.len().min(self.config.caps.items_per_reply);
         self.count_dropped(work, items.len() - read);
@@ -73,11 +73,11 @@ impl<N: Network> QueryEngine<N> {
             let piece = &mut self.works[work];
             let judged = piece.validator.as_ref().map(|judge| judge.validate(&piece.request, &item));
             if let Some(Err(_)) = judged {
-                piece.stats.invalid += 1;
+                piece.counts.invalid += 1;
                 self.metrics.invalid += 1;
                 verdict.is_invalid = true;
             } else if !piece.answers.accept(&item, self.hasher) {
-                piece.stats.duplicate += 1;
+                piece.counts.duplicate += 1;
                 self.metrics.duplicate += 1;
             } else if self.give(work, origin, &item) {
                 verdict.has_ended = true;
@@ -95,7 +95,7 @@ impl<N: Network> QueryEngine<N> {
             let LiveQuery { id, started, results_max, .. } = *query;
             let elapsed = self.now.since(started);
             query.results += 1;
-            query.first_item.get_or_insert(elapsed);
+            query.first_item = query.first_item.min(self.now);
             let is_enough = query.results == results_max;
             let found = Found {
                 item: item.clone(),
@@ -133,38 +133,37 @@ impl<N: Network> QueryEngine<N> {
 
     /// Makes a peer a candidate of a lane, if there is room and it is not the local one.
     pub(super) fn offer(&mut self, work: u32, lane: Lane, peer: N::Peer) {
-        let Some(peer) = self.peers.hold(self.now, peer) else {
+        let Some(peer) = self.peers.intern(self.now, peer) else {
             return self.count_dropped(work, 1);
         };
-        let candidates_max = self.config.caps.candidates_max;
-        let piece = &mut self.works[work];
-        let offer = if peer == PeerIndex::LOCAL {
-            Offer::Known
-        } else if lane == Lane::FETCH {
-            let rank = self.peers.rank(self.now, peer);
-            piece.fetch.offer(peer, rank, candidates_max)
-        } else if let RouteState::Walk(walk) = &mut piece.routes[usize::from(lane.0)].route {
-            walk.offer(peer, &self.peers, candidates_max)
-        } else {
-            Offer::Known
-        };
-        match offer {
-            Offer::Taken => {}
-            Offer::Known => self.peers.release(peer),
+        match self.offer_known(work, lane, peer) {
+            Offer::Taken => self.peers.hold(peer),
             Offer::TakenFor(other) => {
+                self.peers.hold(peer);
                 self.peers.release(other);
                 self.count_dropped(work, 1);
             }
-            Offer::Full => {
-                self.peers.release(peer);
-                self.count_dropped(work, 1);
-            }
+            Offer::Known => {}
+            Offer::Full => self.count_dropped(work, 1),
+        }
+    }
+
+    fn offer_known(&mut self, work: u32, lane: Lane, peer: PeerIndex) -> Offer {
+        let candidates_max = self.config.caps.candidates_max;
+        let work = &mut self.works[work];
+        if peer == PeerIndex::LOCAL {
+            Offer::Known
+        } else if lane == Lane::FETCH {
+            work.fetch.offer(peer, self.peers.rank(self.now, peer), candidates_max)
+        } else if let RouteState::Walk(walk) = &mut work.routes[usize::from(lane.0)].route {
+            walk.offer(peer, &self.peers, candidates_max)
+        } else {
+            Offer::Known
         }
     }
 
     fn count_dropped(&mut self, work: u32, dropped: usize) {
-        let stats = &mut self.works[work].stats;
-        stats.dropped = stats.dropped.saturating_add(u32::try_from(dropped).unwrap_or(u32::MAX));
+        self.works[work].counts.dropped += u32::try_from(dropped).unwrap_or(u32::MAX);
         self.metrics.dropped += dropped as u64;
     }
 }

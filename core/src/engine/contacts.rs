@@ -29,17 +29,17 @@ impl<N: Network> QueryEngine<N> {
         let work = &mut self.works[work_slot];
         let source = self.peers.source(peer);
         if work.slots(lane).slot(source, work.limits.pace) == Some(Slot::Hedge) {
-            work.stats.hedged += 1;
+            work.counts.hedged += 1;
             self.metrics.contacts_hedged += 1;
         }
         work.slots_mut(lane).begin(source);
         work.set_state(lane, peer, State::InFlight, &self.peers);
-        work.stats.contacted += 1;
+        work.counts.contacted += 1;
         self.metrics.contacts_started += 1;
         *self.peers.in_flight_mut(peer) += 1;
         self.contacts[slot].phase = Phase::InFlight;
         self.contacts[slot].sent = self.now;
-        let timeout = work.limits.soft_timeout.min(work.limits.request_timeout);
+        let timeout = work.limits.soft_timeout().min(work.limits.request_timeout());
         self.timers.set(Timer::Contact(slot), self.now + timeout);
         self.outputs.push_back(Output::Contact {
             request: self.request_id(slot),
@@ -65,14 +65,9 @@ impl<N: Network> QueryEngine<N> {
     }
 
     fn insert_contact(&mut self, work: u32, lane: Lane, peer: PeerIndex, phase: Phase) -> u32 {
-        let next = self.works[work].contacts;
-        let links = Links { previous: NONE, next };
-        let sent = self.now;
-        let slot = self.contacts.insert(Contact { work, peer, lane, phase, sent, links, queue: Links::NONE });
-        if next != NONE {
-            self.contacts[next].links.previous = slot;
-        }
-        self.works[work].contacts = slot;
+        let contact = Contact { work, peer, lane, phase, sent: self.now, queue: Links::NONE };
+        let slot = self.contacts.insert(contact);
+        self.works[work].contacts.push(slot);
         slot
     }
 }
@@ -82,13 +77,13 @@ impl<N: Network> QueryEngine<N> {
     /// A contact has failed, or was given up.
     pub(super) fn fail(&mut self, slot: u32, failure: Failure) {
         let contact = self.end_contact(slot, State::Failed);
-        let stats = &mut self.works[contact.work].stats;
-        stats.failed += 1;
+        let counts = &mut self.works[contact.work].counts;
+        counts.failed += 1;
         self.metrics.contacts_failed += 1;
         match failure {
             Failure::Local => {}
             Failure::Invalid => {
-                stats.invalid += 1;
+                counts.invalid += 1;
                 self.metrics.invalid += 1;
                 self.count_invalid(contact.peer);
             }
@@ -105,10 +100,10 @@ impl<N: Network> QueryEngine<N> {
 
     pub(super) fn end_lookup(&mut self, slot: u32, converged: bool, totals: LookupTotals) {
         let Contact { work, lane: Lane(route), .. } = self.remove_contact(slot);
-        let stats = &mut self.works[work].stats;
-        stats.contacted = stats.contacted.saturating_add(totals.contacted);
-        stats.replied = stats.replied.saturating_add(totals.replied);
-        stats.failed = stats.failed.saturating_add(totals.failed);
+        let counts = &mut self.works[work].counts;
+        counts.contacted += totals.contacted;
+        counts.replied += totals.replied;
+        counts.failed += totals.failed;
         self.works[work].routes[usize::from(route)].route.end(converged);
         self.mark_ready(work);
     }
@@ -136,15 +131,9 @@ impl<N: Network> QueryEngine<N> {
     pub(super) fn remove_contact(&mut self, slot: u32) -> Contact {
         self.timers.cancel(Timer::Contact(slot));
         let contact = self.contacts.remove(slot);
-        let Links { previous, next } = contact.links;
-        if previous == NONE {
-            self.works[contact.work].contacts = next;
-        } else {
-            self.contacts[previous].links.next = next;
-        }
-        if next != NONE {
-            self.contacts[next].links.previous = previous;
-        }
+        let siblings = &mut self.works[contact.work].contacts;
+        let position = siblings.iter().position(|&other| other == slot);
+        siblings.remove(position.expect("a contact is in its work's list"));
         contact
     }
 }

@@ -1,7 +1,6 @@
 //! How queries and their work end, leaving nothing behind.
 
 use super::{QueryEngine, id_hash};
-use crate::arena::NONE;
 use crate::lookup::{LiveQuery, Phase};
 use crate::network::Network;
 use crate::output::Output;
@@ -35,7 +34,7 @@ impl<N: Network> QueryEngine<N> {
 
     pub(super) fn stats_of(&self, query: &LiveQuery) -> QueryStats {
         let total = self.now.since(query.started);
-        QueryStats { first_item: query.first_item, total, ..self.works[query.work].stats }
+        self.works[query.work].counts.stats(query.first_item(), total)
     }
 
     /// Ends every contact of a piece of work that is about to end.
@@ -43,8 +42,7 @@ impl<N: Network> QueryEngine<N> {
     /// At the deadline those already overdue count as failures; any other release says nothing of the
     /// peer, but that an overdue one takes at least so long.
     fn release_contacts(&mut self, work: u32, reason: Reason) {
-        while self.works[work].contacts != NONE {
-            let slot = self.works[work].contacts;
+        while let Some(&slot) = self.works[work].contacts.first() {
             let request = self.request_id(slot);
             let phase = self.contacts[slot].phase;
             if phase == Phase::Waiting {
@@ -63,7 +61,7 @@ impl<N: Network> QueryEngine<N> {
             if phase == Phase::Overdue {
                 self.peers.record_given_up(contact.peer, self.now.since(contact.sent));
                 if reason == Reason::DeadlineReached {
-                    self.works[work].stats.failed += 1;
+                    self.works[work].counts.failed += 1;
                     self.peers.record_failure(self.now, contact.peer);
                 }
             }

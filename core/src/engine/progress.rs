@@ -67,7 +67,7 @@ impl<N: Network> QueryEngine<N> {
     fn skip(&mut self, work: u32, lane: Lane, peer: PeerIndex) {
         let work = &mut self.works[work];
         work.set_state(lane, peer, State::Skipped, &self.peers);
-        work.stats.barred += 1;
+        work.counts.barred += 1;
     }
 
     /// Sends what waits for a peer while there is room. A contact whose lane has no slot any more gives

@@ -5,13 +5,12 @@ use smallvec::SmallVec;
 use uuid::Builder;
 
 use super::{QueryEngine, id_hash};
-use crate::arena::NONE;
 use crate::config::EngineConfig;
-use crate::lookup::{Answers, Fetch, Lane, Limits, LiveQuery, RouteLane, RouteState, Walk, Work};
+use crate::lookup::{Answers, Counts, Fetch, Lane, Limits, LiveQuery, RouteLane, RouteState, Walk, Work};
 use crate::network::Network;
 use crate::output::StartError;
 use crate::pacing::Slots;
-use crate::query::{Query, QueryConfig, QueryId, QueryStats, Reason, Route};
+use crate::query::{Query, QueryConfig, QueryId, Reason, Route};
 use crate::time::Time;
 use crate::timers::Timer;
 
@@ -74,7 +73,7 @@ impl<N: Network> QueryEngine<N> {
             started: self.now,
             results_max,
             results: 0,
-            first_item: None,
+            first_item: Time::MAX,
         });
         self.works[work].queries.push(slot);
         let Self { by_id, queries, .. } = self;
@@ -101,9 +100,9 @@ impl<N: Network> QueryEngine<N> {
             answers: Answers::new(),
             validator: query.validator,
             limits: Limits::of(&query.config),
-            stats: QueryStats::default(),
+            counts: Counts::default(),
             queries: SmallVec::new(),
-            contacts: NONE,
+            contacts: SmallVec::new(),
             is_ready: false,
         };
         let mut candidates = SmallVec::<[_; 4]>::new();

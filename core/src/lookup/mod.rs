@@ -6,6 +6,7 @@ mod fetch;
 mod walk;
 
 use alloc::sync::Arc;
+use core::num::Saturating;
 use core::time::Duration;
 
 use smallvec::SmallVec;
@@ -15,7 +16,7 @@ use crate::network::{Network, Validator};
 use crate::pacing::{Pace, Slots};
 use crate::peers::{PeerIndex, PeerTable};
 use crate::query::{QueryConfig, QueryId, QueryStats};
-use crate::time::Time;
+use crate::time::{Time, nanos};
 
 pub(crate) use answers::Answers;
 pub(crate) use candidate::{Next, State};
@@ -32,11 +33,11 @@ pub(crate) struct Work<N: Network> {
     pub(crate) answers: Answers<N::Item>,
     pub(crate) validator: Option<Arc<dyn Validator<N>>>,
     pub(crate) limits: Limits,
-    pub(crate) stats: QueryStats,
+    pub(crate) counts: Counts,
     /// Whom it serves.
-    pub(crate) queries: SmallVec<[u32; 1]>,
-    /// The first of its contacts, waiting ones included.
-    pub(crate) contacts: u32,
+    pub(crate) queries: SmallVec<[u32; 2]>,
+    /// Its contacts and lookups, waiting ones included.
+    pub(crate) contacts: SmallVec<[u32; 4]>,
     /// Whether it stands in the queue of work to look at.
     pub(crate) is_ready: bool,
 }
@@ -66,8 +67,8 @@ pub(crate) enum RouteState {
 pub(crate) struct Limits {
     pub(crate) pace: Pace,
     pub(crate) closest: u16,
-    pub(crate) soft_timeout: Duration,
-    pub(crate) request_timeout: Duration,
+    pub(crate) soft_timeout_nanos: u64,
+    pub(crate) request_timeout_nanos: u64,
 }
 
 impl Limits {
@@ -77,8 +78,49 @@ impl Limits {
         Self {
             pace: Pace { fan_out: narrow(config.fan_out), hedges_max: narrow(config.hedges_max) },
             closest: narrow(config.closest),
-            soft_timeout: config.soft_timeout,
-            request_timeout: config.request_timeout,
+            soft_timeout_nanos: nanos(config.soft_timeout),
+            request_timeout_nanos: nanos(config.request_timeout),
+        }
+    }
+
+    pub(crate) const fn soft_timeout(&self) -> Duration {
+        Duration::from_nanos(self.soft_timeout_nanos)
+    }
+
+    pub(crate) const fn request_timeout(&self) -> Duration {
+        Duration::from_nanos(self.request_timeout_nanos)
+    }
+}
+
+/// What a piece of work has cost and brought, as in [`QueryStats`].
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) contacted: Saturating<u32>,
+    pub(crate) replied: Saturating<u32>,
+    pub(crate) failed: Saturating<u32>,
+    pub(crate) overdue: Saturating<u32>,
+    pub(crate) hedged: Saturating<u32>,
+    pub(crate) invalid: Saturating<u32>,
+    pub(crate) duplicate: Saturating<u32>,
+    pub(crate) dropped: Saturating<u32>,
+    pub(crate) barred: Saturating<u32>,
+}
+
+impl Counts {
+    /// These counts and a query's own times.
+    pub(crate) const fn stats(self, first_item: Option<Duration>, total: Duration) -> QueryStats {
+        QueryStats {
+            contacted: self.contacted.0,
+            replied: self.replied.0,
+            failed: self.failed.0,
+            overdue: self.overdue.0,
+            hedged: self.hedged.0,
+            invalid: self.invalid.0,
+            duplicate: self.duplicate.0,
+            dropped: self.dropped.0,
+            barred: self.barred.0,
+            first_item,
+            total,
         }
     }
 }
@@ -90,7 +132,14 @@ pub(crate) struct LiveQuery {
     pub(crate) started: Time,
     pub(crate) results_max: u32,
     pub(crate) results: u32,
-    pub(crate) first_item: Option<Duration>,
+    /// When the first item was delivered; [`Time::MAX`] before.
+    pub(crate) first_item: Time,
+}
+
+impl LiveQuery {
+    pub(crate) fn first_item(&self) -> Option<Duration> {
+        (self.first_item != Time::MAX).then(|| self.first_item - self.started)
+    }
 }
 
 /// The lane of a contact: the index of a route, or the fetch lane.
@@ -115,8 +164,6 @@ pub(crate) struct Contact {
     pub(crate) lane: Lane,
     pub(crate) phase: Phase,
     pub(crate) sent: Time,
-    /// Its neighbours in its work's list.
-    pub(crate) links: Links,
     /// Its neighbours in its peer's queue, while it waits.
     pub(crate) queue: Links,
 }

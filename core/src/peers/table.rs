@@ -33,8 +33,12 @@ impl PeerIndex {
 /// Peers that live queries refer to are held; the others are idle, and may be forgotten when the table
 /// is full: the least useful of a few drawn at random first, so that a flood of invented peers drives
 /// out itself and not the peers of which something is known.
+///
+/// Who a peer is and how it stands are kept apart: a reply changes the standing, one cache line, and
+/// needs the identity only to name the peer.
 pub(crate) struct PeerTable<N: Network> {
-    entries: Vec<Entry<N>>,
+    identities: Vec<Identity<N>>,
+    standings: Vec<Standing>,
     index: HashTable<u32>,
     idle: Vec<u32>,
     hasher: Keyed,
@@ -44,9 +48,14 @@ pub(crate) struct PeerTable<N: Network> {
     sources: Sources,
 }
 
-struct Entry<N: Network> {
+struct Identity<N: Network> {
     peer: N::Peer,
     key: Key,
+}
+
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Standing {
     /// How many candidates refer to it.
     holders: u32,
     /// Where it stands in `idle`, if it is.
@@ -57,6 +66,20 @@ struct Entry<N: Network> {
     source: Source,
     response_time: ResponseTime,
     reputation: Reputation,
+}
+
+impl Standing {
+    fn new(source: Source) -> Self {
+        Self {
+            holders: 0,
+            idle_position: NONE,
+            in_flight: 0,
+            waiting: (NONE, NONE),
+            source,
+            response_time: ResponseTime::default(),
+            reputation: Reputation::default(),
+        }
+    }
 }
 
 /// Whether all peers met so far belong to one source: then nobody needs to look each one's up.
@@ -79,7 +102,8 @@ impl<N: Network> PeerTable<N> {
     ) -> Self {
         let sources = Sources::One(N::source(&local));
         let mut table = Self {
-            entries: Vec::new(),
+            identities: Vec::new(),
+            standings: Vec::new(),
             index: HashTable::new(),
             idle: Vec::new(),
             hasher,
@@ -89,62 +113,65 @@ impl<N: Network> PeerTable<N> {
             draw: seed,
             sources,
         };
-        let local = table.hold(Time::ZERO, local);
+        let local = table.intern(Time::ZERO, local);
         debug_assert_eq!(local, Some(PeerIndex::LOCAL));
+        table.hold(PeerIndex::LOCAL);
         table
     }
 
-    /// The peer's index, held until [`release`](Self::release); `None` if the table is full of held
-    /// peers.
-    pub(crate) fn hold(&mut self, now: Time, peer: N::Peer) -> Option<PeerIndex> {
+    /// The peer's index; `None` if the table is full of held peers. To be held before the next peer is
+    /// interned, or it may be forgotten.
+    pub(crate) fn intern(&mut self, now: Time, peer: N::Peer) -> Option<PeerIndex> {
         let hash = self.hasher.hash_one(&peer);
-        let known = self.index.find(hash, |&i| self.entries[i as usize].peer == peer).copied();
-        let index = match known {
-            Some(index) => index,
-            None => self.insert(now, peer, hash)?,
-        };
-        let entry = &mut self.entries[index as usize];
-        entry.holders += 1;
-        if entry.holders == 1 {
-            self.leave_idle(index);
+        match self.find_hashed(hash, &peer) {
+            Some(known) => Some(known),
+            None => self.insert(now, peer, hash),
         }
-        Some(PeerIndex(index))
+    }
+
+    /// Keeps a peer from being forgotten until it is released as often as it was held.
+    pub(crate) fn hold(&mut self, peer: PeerIndex) {
+        let standing = self.standing_mut(peer);
+        standing.holders += 1;
+        if standing.holders == 1 {
+            self.leave_idle(peer.0);
+        }
     }
 
     pub(crate) fn release(&mut self, peer: PeerIndex) {
-        let entry = &mut self.entries[peer.0 as usize];
-        debug_assert!(entry.holders > 0, "a peer is released once per hold");
-        entry.holders -= 1;
-        if entry.holders == 0 {
-            entry.idle_position = self.idle.len() as u32;
+        let position = self.idle.len() as u32;
+        let standing = self.standing_mut(peer);
+        debug_assert!(standing.holders > 0, "a peer is released once per hold");
+        standing.holders -= 1;
+        if standing.holders == 0 {
+            standing.idle_position = position;
             self.idle.push(peer.0);
         }
     }
 
     /// The index of a peer that is known already.
     pub(crate) fn find(&self, peer: &N::Peer) -> Option<PeerIndex> {
-        let hash = self.hasher.hash_one(peer);
-        self.index.find(hash, |&i| self.entries[i as usize].peer == *peer).map(|&i| PeerIndex(i))
+        self.find_hashed(self.hasher.hash_one(peer), peer)
     }
 
     pub(crate) fn peer(&self, peer: PeerIndex) -> &N::Peer {
-        &self.entries[peer.0 as usize].peer
+        &self.identities[peer.0 as usize].peer
     }
 
     pub(crate) fn key(&self, peer: PeerIndex) -> &Key {
-        &self.entries[peer.0 as usize].key
+        &self.identities[peer.0 as usize].key
     }
 
     pub(crate) fn source(&self, peer: PeerIndex) -> Source {
         match self.sources {
             Sources::One(source) => source,
-            Sources::Many => self.entries[peer.0 as usize].source,
+            Sources::Many => self.standing(peer).source,
         }
     }
 
     /// Peers remembered, the local one not counted.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len() - 1
+        self.identities.len() - 1
     }
 
     /// Peers that live queries refer to, the local one not counted.
@@ -153,48 +180,56 @@ impl<N: Network> PeerTable<N> {
     }
 
     pub(crate) fn reports(&self, now: Time) -> impl Iterator<Item = PeerReport<N::Peer>> + '_ {
-        self.entries.iter().skip(1).map(move |entry| {
-            let [successes_milli, failures_milli, invalid_milli] =
-                entry.reputation.counts_milli(now, &self.config);
+        let known = self.identities.iter().zip(&self.standings).skip(1);
+        known.map(move |(Identity { peer, .. }, Standing { reputation, response_time, .. })| {
+            let [successes_milli, failures_milli, invalid_milli] = reputation.counts_milli(now, &self.config);
             PeerReport {
-                peer: entry.peer.clone(),
-                score: entry.reputation.score(now, &self.config),
+                peer: peer.clone(),
+                score: reputation.score(now, &self.config),
                 successes_milli,
                 failures_milli,
                 invalid_milli,
-                response_time: entry.response_time.smoothed(),
-                barred_for: entry.reputation.barred_for(now),
+                response_time: response_time.smoothed(),
+                barred_for: reputation.barred_for(now),
             }
         })
     }
 
-    fn insert(&mut self, now: Time, peer: N::Peer, hash: u64) -> Option<u32> {
+    fn standing(&self, peer: PeerIndex) -> &Standing {
+        &self.standings[peer.0 as usize]
+    }
+
+    fn standing_mut(&mut self, peer: PeerIndex) -> &mut Standing {
+        &mut self.standings[peer.0 as usize]
+    }
+
+    fn find_hashed(&self, hash: u64, peer: &N::Peer) -> Option<PeerIndex> {
+        let found = self.index.find(hash, |&index| self.identities[index as usize].peer == *peer);
+        found.map(|&index| PeerIndex(index))
+    }
+
+    /// Takes in a peer that is not known, idle.
+    fn insert(&mut self, now: Time, peer: N::Peer, hash: u64) -> Option<PeerIndex> {
         let source = N::source(&peer);
+        let identity = Identity { key: N::key(&peer), peer };
+        let index = if self.identities.len() < self.peers_max {
+            self.identities.push(identity);
+            self.standings.push(Standing::new(source));
+            (self.identities.len() - 1) as u32
+        } else {
+            let index = self.forget_one(now)?;
+            self.identities[index as usize] = identity;
+            self.standings[index as usize] = Standing::new(source);
+            index
+        };
+        self.standings[index as usize].idle_position = self.idle.len() as u32;
+        self.idle.push(index);
         if self.sources != Sources::One(source) {
             self.sources = Sources::Many;
         }
-        let entry = Entry {
-            key: N::key(&peer),
-            peer,
-            holders: 0,
-            idle_position: NONE,
-            in_flight: 0,
-            waiting: (NONE, NONE),
-            source,
-            response_time: ResponseTime::default(),
-            reputation: Reputation::default(),
-        };
-        let index = if self.entries.len() < self.peers_max {
-            self.entries.push(entry);
-            (self.entries.len() - 1) as u32
-        } else {
-            let index = self.forget_one(now)?;
-            self.entries[index as usize] = entry;
-            index
-        };
-        let Self { index: table, entries, hasher, .. } = self;
-        table.insert_unique(hash, index, |&i| hasher.hash_one(&entries[i as usize].peer));
-        Some(index)
+        let Self { index: table, identities, hasher, .. } = self;
+        table.insert_unique(hash, index, |&i| hasher.hash_one(&identities[i as usize].peer));
+        Some(PeerIndex(index))
     }
 
     /// Makes room: the place of the least useful of a few idle peers.
@@ -206,26 +241,26 @@ impl<N: Network> PeerTable<N> {
         for _ in 0..EVICTION_SAMPLE {
             let drawn = self.draw_below(self.idle.len());
             let index = self.idle[drawn];
-            let evidence = self.entries[index as usize].reputation.evidence(now, &self.config);
+            let evidence = self.standings[index as usize].reputation.evidence(now, &self.config);
             if least.is_none_or(|(least, _)| evidence < least) {
                 least = Some((evidence, index));
             }
         }
         let (_, index) = least?;
         self.leave_idle(index);
-        let hash = self.hasher.hash_one(&self.entries[index as usize].peer);
+        let hash = self.hasher.hash_one(&self.identities[index as usize].peer);
         self.index.find_entry(hash, |&i| i == index).expect("a known peer is in the index").remove();
         Some(index)
     }
 
     fn leave_idle(&mut self, index: u32) {
-        let position = core::mem::replace(&mut self.entries[index as usize].idle_position, NONE);
+        let position = core::mem::replace(&mut self.standings[index as usize].idle_position, NONE);
         if position == NONE {
             return;
         }
         self.idle.swap_remove(position as usize);
         if let Some(&moved) = self.idle.get(position as usize) {
-            self.entries[moved as usize].idle_position = position;
+            self.standings[moved as usize].idle_position = position;
         }
     }
 
@@ -243,36 +278,36 @@ impl<N: Network> PeerTable<N> {
 /// What a peer has done.
 impl<N: Network> PeerTable<N> {
     pub(crate) fn record_reply(&mut self, now: Time, peer: PeerIndex, response_time: Duration) {
-        self.entries[peer.0 as usize].reputation.success(now, &self.config);
-        self.entries[peer.0 as usize].response_time.observe(response_time);
+        self.standings[peer.0 as usize].reputation.success(now, &self.config);
+        self.standings[peer.0 as usize].response_time.observe(response_time);
     }
 
     pub(crate) fn record_failure(&mut self, now: Time, peer: PeerIndex) {
-        self.entries[peer.0 as usize].reputation.failure(now, &self.config);
+        self.standings[peer.0 as usize].reputation.failure(now, &self.config);
     }
 
     /// Counts an invalid answer; true if that bars the peer.
     pub(crate) fn record_invalid(&mut self, now: Time, peer: PeerIndex) -> bool {
-        self.entries[peer.0 as usize].reputation.invalid(now, &self.config)
+        self.standings[peer.0 as usize].reputation.invalid(now, &self.config)
     }
 
     pub(crate) fn bar(&mut self, now: Time, peer: PeerIndex) {
-        self.entries[peer.0 as usize].reputation.bar(now, &self.config);
+        self.standings[peer.0 as usize].reputation.bar(now, &self.config);
     }
 
     pub(crate) fn record_given_up(&mut self, peer: PeerIndex, waited: Duration) {
-        self.entries[peer.0 as usize].response_time.observe_at_least(waited);
+        self.standings[peer.0 as usize].response_time.observe_at_least(waited);
     }
 
     pub(crate) fn is_barred(&self, now: Time, peer: PeerIndex) -> bool {
-        self.entries[peer.0 as usize].reputation.is_barred(now)
+        self.standings[peer.0 as usize].reputation.is_barred(now)
     }
 
     /// Orders the fetch lane, the least first: by score, then by response time to a tenth of a
     /// millisecond, those without one last.
     pub(crate) fn rank(&self, now: Time, peer: PeerIndex) -> u32 {
         const TENTHS_MAX: u32 = (1 << 20) - 1;
-        let entry = &self.entries[peer.0 as usize];
+        let entry = self.standing(peer);
         let tenths = entry.response_time.smoothed().map_or(TENTHS_MAX, |time| {
             u32::try_from(time.as_micros() / 100).unwrap_or(TENTHS_MAX).min(TENTHS_MAX)
         });
@@ -283,22 +318,22 @@ impl<N: Network> PeerTable<N> {
 /// What is under way to a peer.
 impl<N: Network> PeerTable<N> {
     pub(crate) fn in_flight(&self, peer: PeerIndex) -> usize {
-        self.entries[peer.0 as usize].in_flight as usize
+        self.standings[peer.0 as usize].in_flight as usize
     }
 
     pub(crate) fn in_flight_mut(&mut self, peer: PeerIndex) -> &mut u32 {
-        &mut self.entries[peer.0 as usize].in_flight
+        &mut self.standing_mut(peer).in_flight
     }
 
     /// First and last of the queue of waiting contacts.
     pub(crate) fn waiting_mut(&mut self, peer: PeerIndex) -> &mut (u32, u32) {
-        &mut self.entries[peer.0 as usize].waiting
+        &mut self.standing_mut(peer).waiting
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::{String, ToString};
+    use alloc::string::ToString;
 
     use super::*;
     use crate::doc::Library;
@@ -307,12 +342,18 @@ mod tests {
         PeerTable::new("me".to_string(), peers_max, ReputationConfig::default(), Keyed::new((1, 2)), 3)
     }
 
+    fn hold(table: &mut PeerTable<Library>, name: &str) -> Option<PeerIndex> {
+        let peer = table.intern(Time::ZERO, name.to_string())?;
+        table.hold(peer);
+        Some(peer)
+    }
+
     #[test]
     fn a_peer_is_interned_once_and_the_local_one_is_known() {
         let mut table = table(10);
-        let ada = table.hold(Time::ZERO, "ada".to_string()).unwrap();
-        assert_eq!(table.hold(Time::ZERO, "ada".to_string()), Some(ada));
-        assert_eq!(table.hold(Time::ZERO, "me".to_string()), Some(PeerIndex::LOCAL));
+        let ada = hold(&mut table, "ada").unwrap();
+        assert_eq!(hold(&mut table, "ada"), Some(ada));
+        assert_eq!(hold(&mut table, "me"), Some(PeerIndex::LOCAL));
         assert_eq!((table.len(), table.held()), (1, 1));
         table.release(ada);
         table.release(ada);
@@ -323,10 +364,10 @@ mod tests {
     #[test]
     fn a_full_table_refuses_when_all_are_held_and_forgets_the_idle() {
         let mut table = table(2);
-        let [ada, bob] = ["ada", "bob"].map(|name| table.hold(Time::ZERO, name.to_string()).unwrap());
-        assert_eq!(table.hold(Time::ZERO, "eve".to_string()), None);
+        let [ada, bob] = ["ada", "bob"].map(|name| hold(&mut table, name).unwrap());
+        assert_eq!(hold(&mut table, "eve"), None);
         table.release(bob);
-        let eve = table.hold(Time::ZERO, "eve".to_string()).unwrap();
+        let eve = hold(&mut table, "eve").unwrap();
         assert_eq!(eve, bob, "the idle one's place is taken");
         assert_eq!(table.find(&"bob".to_string()), None);
         assert_eq!(table.peer(ada), "ada");
@@ -336,17 +377,16 @@ mod tests {
     #[test]
     fn a_flood_of_strangers_forgets_neither_the_barred_nor_most_of_the_proven() {
         let mut table = table(1000);
-        let hold = |table: &mut PeerTable<Library>, name: String| table.hold(Time::ZERO, name).unwrap();
         for n in 0..100 {
-            let proven = hold(&mut table, alloc::format!("proven {n}"));
+            let proven = hold(&mut table, &alloc::format!("proven {n}")).unwrap();
             table.record_reply(Time::ZERO, proven, Duration::from_millis(1));
             table.release(proven);
         }
-        let liar = hold(&mut table, "liar".to_string());
+        let liar = hold(&mut table, "liar").unwrap();
         while !table.record_invalid(Time::ZERO, liar) {}
         table.release(liar);
         for n in 0..20_000 {
-            let stranger = hold(&mut table, alloc::format!("stranger {n}"));
+            let stranger = hold(&mut table, &alloc::format!("stranger {n}")).unwrap();
             table.release(stranger);
         }
         assert_eq!(table.len(), 1000);
