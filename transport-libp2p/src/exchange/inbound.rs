@@ -66,6 +66,12 @@ impl Responder {
     pub fn is_gone(&self) -> bool {
         self.answer.is_canceled()
     }
+
+    /// Waits until the asker no longer does, which is after the time to answer at the latest: to be
+    /// raced with long work for an answer.
+    pub async fn gone(&mut self) {
+        self.answer.cancellation().await;
+    }
 }
 
 /// What all connections of one behaviour share: the settings, and the memory in use.
