@@ -3,10 +3,9 @@
 use std::task::{Context, Poll, Waker};
 
 use dragnet_core::front::{Contact, Event, Lookup, Transport};
-use dragnet_core::{
-    EngineConfig, Found, Outcome, Output, Query, QueryEngine, QueryId, Route, StartError, Time,
-};
+use dragnet_core::{EngineConfig, Output, Query, QueryEngine, QueryId, Route, Time};
 
+use crate::log::Log;
 use crate::network::SimNet;
 use crate::placement::FixedMap;
 use crate::transport::SimTransport;
@@ -15,33 +14,22 @@ use crate::transport::SimTransport;
 pub(crate) struct Agent {
     engine: QueryEngine<SimNet>,
     transport: SimTransport,
-    /// The numbers that the simulation knows the live queries by.
+    log: Log,
+    /// The numbers that the log knows the live queries by.
     queries: FixedMap<QueryId, u32>,
-}
-
-/// What an engine says of a query.
-pub(crate) enum Said {
-    Found(Found<SimNet>),
-    Finished(Outcome),
 }
 
 /// More timers than this at one moment and the engine does not get on.
 const TICKS_MAX: u32 = 1_000_000;
 
 impl Agent {
-    pub(crate) fn new(config: EngineConfig, transport: SimTransport, seed: [u8; 32]) -> Self {
+    pub(crate) fn new(config: EngineConfig, transport: SimTransport, log: Log, seed: [u8; 32]) -> Self {
         let engine = QueryEngine::new(config, transport.local(), seed);
-        Self { engine, transport, queries: FixedMap::default() }
+        Self { engine, transport, log, queries: FixedMap::default() }
     }
 
     /// Starts a query; the transport names the first candidates of walks that have none.
-    pub(crate) fn start(
-        &mut self,
-        now: Time,
-        number: u32,
-        mut query: Query<SimNet>,
-        log: &mut impl FnMut(u32, Said),
-    ) -> Result<QueryId, StartError> {
+    pub(crate) fn start(&mut self, now: Time, number: u32, mut query: Query<SimNet>) {
         let count = query.config.closest;
         for route in &mut query.routes {
             if let Route::Walk { target, candidates } = route
@@ -50,14 +38,18 @@ impl Agent {
                 *candidates = self.transport.closest(target, count);
             }
         }
-        let id = self.engine.start(now, query)?;
-        self.queries.insert(id, number);
-        self.drain(log);
-        Ok(id)
+        match self.engine.start(now, query) {
+            Ok(id) => {
+                self.queries.insert(id, number);
+                self.log.started(number, Some(id));
+            }
+            Err(why) => self.log.refused(number, why),
+        }
+        self.drain();
     }
 
     /// Takes in all that has come, and the time. Returns when the engine wants to act next.
-    pub(crate) fn drive(&mut self, now: Time, log: &mut impl FnMut(u32, Said)) -> Option<Time> {
+    pub(crate) fn drive(&mut self, now: Time) -> Option<Time> {
         let mut cx = Context::from_waker(Waker::noop());
         while let Poll::Ready(event) = self.transport.poll_event(&mut cx) {
             match event {
@@ -68,13 +60,13 @@ impl Agent {
                 }
                 Event::Done { request, totals } => self.engine.handle_done(now, request, totals),
             }
-            self.drain(log);
+            self.drain();
         }
         for _ in 0..TICKS_MAX {
             match self.engine.poll_timeout() {
                 Some(at) if at <= now => {
                     self.engine.handle_tick(now);
-                    self.drain(log);
+                    self.drain();
                 }
                 next => return next,
             }
@@ -86,7 +78,7 @@ impl Agent {
         &self.engine
     }
 
-    fn drain(&mut self, log: &mut impl FnMut(u32, Said)) {
+    fn drain(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Contact { request, query, peer, step, ask } => {
@@ -96,10 +88,10 @@ impl Agent {
                     self.transport.lookup(Lookup { request, query, route, ask });
                 }
                 Output::Release { request } => self.transport.release(request),
-                Output::Found { query, found } => log(self.queries[&query], Said::Found(found)),
+                Output::Found { query, found } => self.log.found(self.queries[&query], found),
                 Output::Finished { query, outcome } => {
                     let number = self.queries.remove(&query).expect("a query finishes once");
-                    log(number, Said::Finished(outcome));
+                    self.log.ended(number, Some(outcome));
                 }
                 other => unreachable!("an output that the simulator does not know: {other:?}"),
             }

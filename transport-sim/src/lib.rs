@@ -1,16 +1,15 @@
-//! A simulated network for Dragnet: thousands to a million Kademlia peers in virtual time, the same run
-//! for the same seed.
-//!
-//! [`Sim`] is the way in: a network of peers ([`SimConfig`]), data on them, clients, queries, and what
-//! came of each. Nothing in it reads a clock or draws randomness but from the seed.
+#![doc = include_str!("../README.md")]
 
 mod agent;
+mod clock;
 mod config;
 mod digest;
 mod draw;
+mod executor;
 mod faults;
 mod fixed;
 mod latency;
+mod log;
 mod matrix;
 mod network;
 mod peers;
@@ -24,17 +23,19 @@ mod trouble;
 mod wheel;
 mod world;
 
+pub use clock::SimClock;
 pub use config::{ConfigError, PEERS_MAX, SimConfig};
 pub use digest::Digest;
 pub use draw::Share;
 pub use faults::{Fault, FaultKind, Strikes, Whom};
 pub use latency::LatencyModel;
+pub use log::QueryRun;
 pub use matrix::{MatrixError, RttMatrix};
 pub use network::{Request, SimItem, SimNet, sound};
 pub use peers::{NotAPeerId, PeerId};
 pub use population::{K, Staleness};
 pub use sessions::Sessions;
-pub use sim::{AskId, ClientId, QueryRun, Sim};
+pub use sim::{AskId, ClientId, Sim};
 pub use trace::{Ended, Trace, TracedContact};
 pub use transport::SimTransport;
 pub use wheel::{EventQueue, HeapQueue, Wheel};

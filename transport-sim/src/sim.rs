@@ -1,19 +1,21 @@
 //! A simulation: a network, the clients in it, and the queries that they run.
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::fmt;
 use std::rc::Rc;
-use std::time::Duration;
 
-use dragnet_core::{
-    EngineConfig, Found, Item, Key, Metrics, Outcome, Query, QueryId, Reason, StartError, Time,
-};
+use dragnet_core::front::{self, Client, FrontConfig};
+use dragnet_core::{EngineConfig, Key, Metrics, Query, Time};
+use futures::StreamExt;
 
-use crate::agent::{Agent, Said};
+use crate::agent::Agent;
+use crate::clock::SimClock;
 use crate::config::{ConfigError, SimConfig};
 use crate::digest::Digest;
 use crate::draw::{Draw, Purpose};
+use crate::executor::Executor;
 use crate::faults::{Fault, Strikes};
+use crate::log::{Log, QueryRun};
 use crate::network::{SimItem, SimNet};
 use crate::peers::PeerId;
 use crate::population::K;
@@ -26,29 +28,44 @@ use crate::world::{Counts, Due, World};
 /// Set it up, [`ask`](Self::ask), [`run`](Self::run), and look at what came of it. With the same
 /// settings and the same calls, the same happens: [`digest`](Self::digest) tells.
 ///
+/// A client is a bare engine ([`client`](Self::client)), or the whole futures front with its driver on
+/// an executor of the simulation's own ([`front`](Self::front)).
+///
 /// ```
 /// use dragnet_core::{EngineConfig, Key, Reason, Time};
-/// use dragnet_sim::{Request, Share, Sim, SimConfig, SimItem};
+/// use dragnet_sim::{Fault, FaultKind, Request, Share, Sim, SimConfig, SimItem, Whom};
 ///
 /// let mut sim = Sim::new(SimConfig::new(5_000).with_seed(7).with_dead(Share::percent(10)))?;
 /// let term = Key::of(b"kademlia");
-/// let provider = sim.peer(42);
-/// sim.provide(provider, [SimItem::new(term, 1)]);
+/// let (near, far) = (sim.peer(42), sim.peer(4_000));
+/// sim.provide(near, [SimItem::new(term, 1)]);
+/// sim.provide(far, [SimItem::new(term, 2)]);
+/// sim.fault(Fault::new(FaultKind::Silent, Whom::Peer(far)));
 ///
 /// let client = sim.client(EngineConfig::default());
 /// let query = sim.ask(client, Time::ZERO, Request::Search(term).query());
 /// sim.run();
 ///
 /// let run = sim.query(query);
-/// assert_eq!(run.outcome.as_ref().map(|outcome| outcome.reason), Some(Reason::Converged));
+/// assert_eq!(run.found.len(), 1);
+/// assert_eq!(run.outcome.as_ref().map(|outcome| outcome.reason), Some(Reason::DeadlineReached));
 /// # Ok::<(), dragnet_sim::ConfigError>(())
 /// ```
 pub struct Sim {
     world: Rc<RefCell<World>>,
     seed: u64,
-    clients: Vec<Agent>,
-    asked: Vec<Asked>,
-    live: usize,
+    clients: Vec<Asker>,
+    executor: Rc<Executor>,
+    log: Log,
+    /// The queries by number, each until it starts.
+    waiting: Vec<Option<(ClientId, Box<Query<SimNet>>)>>,
+}
+
+/// Who asks.
+enum Asker {
+    Bare(Box<Agent>),
+    /// A client of a front, until the user has shut it down or dropped the simulation.
+    Front(Client<SimNet>),
 }
 
 /// Names a client of a simulation.
@@ -58,29 +75,6 @@ pub struct ClientId(u32);
 /// Names a query of a simulation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct AskId(u32);
-
-struct Asked {
-    client: ClientId,
-    /// Until it starts.
-    query: Option<Box<Query<SimNet>>>,
-    run: QueryRun,
-}
-
-/// What came of a query.
-#[derive(Clone, PartialEq, Debug)]
-#[non_exhaustive]
-pub struct QueryRun {
-    /// When it started, or will.
-    pub started: Time,
-    /// What its engine calls it, once it has started.
-    pub id: Option<QueryId>,
-    /// What it delivered, in order.
-    pub found: Vec<Found<SimNet>>,
-    /// How it ended, once it has.
-    pub outcome: Option<Outcome>,
-    /// Why it did not start, if it did not.
-    pub refused: Option<StartError>,
-}
 
 impl Sim {
     /// A network without clients.
@@ -92,7 +86,8 @@ impl Sim {
         config.check()?;
         let seed = config.seed;
         let world = Rc::new(RefCell::new(World::new(config)));
-        Ok(Self { world, seed, clients: Vec::new(), asked: Vec::new(), live: 0 })
+        let log = Log::new(Rc::clone(&world));
+        Ok(Self { world, seed, clients: Vec::new(), executor: Rc::default(), log, waiting: Vec::new() })
     }
 
     /// How many peers there are.
@@ -106,7 +101,7 @@ impl Sim {
         world.population.peers.id(rank % world.population.peers.len())
     }
 
-    /// Whether a peer is there now.
+    /// Whether a peer is there now, faults aside.
     pub fn is_alive(&self, peer: PeerId) -> bool {
         let mut world = self.world.borrow_mut();
         let (now, index) = (world.now, world.population.peers.index(peer));
@@ -160,14 +155,43 @@ impl Sim {
         self.world.borrow().trouble.struck().to_vec()
     }
 
-    /// A client that is no peer: it asks, and nobody asks it.
+    /// A client that is a bare engine and no peer: it asks, and nobody asks it.
     pub fn client(&mut self, config: EngineConfig) -> ClientId {
-        self.add(config, None)
+        self.attach(config, None)
     }
 
-    /// A client that is this peer of the network too.
+    /// A client that is a bare engine, and this peer of the network too.
     pub fn client_at(&mut self, config: EngineConfig, peer: PeerId) -> ClientId {
-        self.add(config, Some(peer))
+        self.attach(config, Some(peer))
+    }
+
+    /// A client that is the whole futures front: its driver runs on the simulation's executor and
+    /// clock. As this peer of the network, or as none.
+    ///
+    /// Queries may be given to [`ask`](Self::ask), or to the [`front_client`](Self::front_client) by
+    /// tasks of the user's own.
+    pub fn front(&mut self, config: FrontConfig, peer: Option<PeerId>) -> ClientId {
+        let number = self.world.borrow_mut().attach(peer);
+        let transport = SimTransport::new(Rc::clone(&self.world), number);
+        let clock = SimClock::new(Rc::clone(&self.world), number);
+        let (local, seed) = (transport.local(), engine_seed(self.seed, number));
+        let (client, driver) = front::with_config(config, transport, clock, local, seed);
+        self.executor.spawn(driver);
+        self.clients.push(Asker::Front(client));
+        ClientId(number)
+    }
+
+    /// The client of a front, to use as anywhere; `None` of a bare engine.
+    pub fn front_client(&self, client: ClientId) -> Option<Client<SimNet>> {
+        match &self.clients[client.0 as usize] {
+            Asker::Front(client) => Some(client.clone()),
+            Asker::Bare(_) => None,
+        }
+    }
+
+    /// Runs a task on the simulation's executor, from the next [`run`](Self::run) on.
+    pub fn spawn(&mut self, task: impl Future<Output = ()> + 'static) {
+        self.executor.spawn(task);
     }
 
     /// The peer that a client is.
@@ -177,22 +201,22 @@ impl Sim {
 
     /// Has a client start a query at a time; at one that has passed, now.
     pub fn ask(&mut self, client: ClientId, at: Time, query: Query<SimNet>) -> AskId {
-        let number = self.asked.len() as u32;
+        let number = self.log.asked(at.max(self.now()));
         self.world.borrow_mut().schedule(at, number);
-        let started = at.max(self.now());
-        let run = QueryRun { started, id: None, found: Vec::new(), outcome: None, refused: None };
-        self.asked.push(Asked { client, query: Some(Box::new(query)), run });
-        self.live += 1;
+        self.waiting.push(Some((client, Box::new(query))));
         AskId(number)
     }
 
-    /// Lets time pass until every query has ended.
+    /// Lets time pass until every query that was asked has ended. Tasks of the user's own may have
+    /// more to do: see [`run_until`](Self::run_until).
     pub fn run(&mut self) {
-        while self.live > 0 && self.advance(Time::MAX) {}
+        self.executor.run();
+        while self.live() > 0 && self.advance(Time::MAX) {}
     }
 
     /// Lets time pass until this moment; everything that is due by then has happened.
     pub fn run_until(&mut self, until: Time) {
+        self.executor.run();
         while self.advance(until) {}
         let mut world = self.world.borrow_mut();
         world.now = world.now.max(until);
@@ -203,19 +227,27 @@ impl Sim {
         self.world.borrow().now
     }
 
+    /// How many of the queries that were asked have not ended.
+    pub fn live(&self) -> usize {
+        self.log.runs().live
+    }
+
     /// What came of a query so far.
-    pub fn query(&self, query: AskId) -> &QueryRun {
-        &self.asked[query.0 as usize].run
+    pub fn query(&self, query: AskId) -> Ref<'_, QueryRun> {
+        Ref::map(self.log.runs(), |runs| &runs.all[query.0 as usize])
     }
 
     /// What came of all queries, in the order in which they were asked.
-    pub fn queries(&self) -> impl Iterator<Item = &QueryRun> {
-        self.asked.iter().map(|asked| &asked.run)
+    pub fn queries(&self) -> Ref<'_, [QueryRun]> {
+        Ref::map(self.log.runs(), |runs| runs.all.as_slice())
     }
 
     /// The metrics of a client's engine.
     pub fn metrics(&self, client: ClientId) -> Metrics {
-        self.clients[client.0 as usize].engine().metrics()
+        match &self.clients[client.0 as usize] {
+            Asker::Bare(agent) => agent.engine().metrics(),
+            Asker::Front(client) => client.metrics(),
+        }
     }
 
     /// What the run has counted so far.
@@ -239,49 +271,58 @@ impl Sim {
         look(world.trace.as_ref().unwrap_or(&Trace::default()))
     }
 
-    fn add(&mut self, config: EngineConfig, peer: Option<PeerId>) -> ClientId {
+    fn attach(&mut self, config: EngineConfig, peer: Option<PeerId>) -> ClientId {
         let client = self.world.borrow_mut().attach(peer);
         let transport = SimTransport::new(Rc::clone(&self.world), client);
-        self.clients.push(Agent::new(config, transport, engine_seed(self.seed, client)));
+        let agent = Agent::new(config, transport, self.log.clone(), engine_seed(self.seed, client));
+        self.clients.push(Asker::Bare(Box::new(agent)));
         ClientId(client)
     }
 
     /// One turn of one client. False when nothing is due until the time given.
-    fn advance(&mut self, until: Time) -> bool {
+    pub(crate) fn advance(&mut self, until: Time) -> bool {
         let due = self.world.borrow_mut().step(until);
         match due {
             None => return false,
-            Some(Due::Client(client)) => self.drive(client),
+            Some(Due::Client(client)) => self.act(client),
             Some(Due::Start(number)) => self.start(number),
         }
         true
     }
 
     fn start(&mut self, number: u32) {
+        let (client, query) = self.waiting[number as usize].take().expect("a query starts once");
         let now = self.now();
-        let asked = &mut self.asked[number as usize];
-        let client = asked.client;
-        let query = asked.query.take().expect("a query starts once");
-        let (world, all, live) = (&self.world, &mut self.asked, &mut self.live);
-        let agent = &mut self.clients[client.0 as usize];
-        let started = agent.start(now, number, *query, &mut |n, said| hear(world, all, live, n, said));
-        let run = &mut self.asked[number as usize].run;
-        match started {
-            Ok(id) => run.id = Some(id),
-            Err(why) => {
-                run.refused = Some(why);
-                self.live -= 1;
+        match &mut self.clients[client.0 as usize] {
+            Asker::Bare(agent) => agent.start(now, number, *query),
+            Asker::Front(client) => {
+                let log = self.log.clone();
+                match client.query(*query) {
+                    Err(why) => log.refused(number, why),
+                    Ok(mut handle) => self.executor.spawn(async move {
+                        while let Some(found) = handle.next().await {
+                            log.found(number, found);
+                        }
+                        log.started(number, handle.id());
+                        log.ended(number, handle.outcome().cloned());
+                    }),
+                }
             }
         }
-        self.drive(client.0);
+        self.act(client.0);
     }
 
-    fn drive(&mut self, client: u32) {
-        let now = self.now();
-        let (world, all, live) = (&self.world, &mut self.asked, &mut self.live);
-        let agent = &mut self.clients[client as usize];
-        let next = agent.drive(now, &mut |number, said| hear(world, all, live, number, said));
-        self.world.borrow_mut().arm(client, next);
+    /// Has a client act on what has come for it.
+    fn act(&mut self, client: u32) {
+        match &mut self.clients[client as usize] {
+            Asker::Bare(agent) => {
+                let now = self.world.borrow().now;
+                let next = agent.drive(now);
+                self.world.borrow_mut().arm(client, next);
+            }
+            // Those who wait were woken.
+            Asker::Front(_) => self.executor.run(),
+        }
     }
 }
 
@@ -292,38 +333,8 @@ impl fmt::Debug for Sim {
             .field("now", &self.now())
             .field("peers", &self.peers())
             .field("clients", &self.clients.len())
-            .field("live", &self.live)
+            .field("live", &self.live())
             .finish()
-    }
-}
-
-/// Takes note of what an engine says of a query.
-fn hear(world: &RefCell<World>, asked: &mut [Asked], live: &mut usize, number: u32, said: Said) {
-    let run = &mut asked[number as usize].run;
-    let mut world = world.borrow_mut();
-    match said {
-        Said::Found(found) => {
-            world.note([4 << 32 | u64::from(number), found.item.id(), found.item.version()]);
-            run.found.push(found);
-        }
-        Said::Finished(outcome) => {
-            let contacted = u64::from(outcome.stats.contacted);
-            let reason = reason_code(outcome.reason);
-            world.note([5 << 32 | u64::from(number), reason << 32 | contacted, outcome.results as u64]);
-            run.outcome = Some(outcome);
-            *live -= 1;
-        }
-    }
-}
-
-fn reason_code(reason: Reason) -> u64 {
-    match reason {
-        Reason::EnoughResults => 1,
-        Reason::Converged => 2,
-        Reason::Exhausted => 3,
-        Reason::DeadlineReached => 4,
-        Reason::Cancelled => 5,
-        _ => 0,
     }
 }
 
@@ -334,16 +345,4 @@ fn engine_seed(seed: u64, client: u32) -> [u8; 32] {
         *word = draw.word(u64::from(client), n as u64).to_le_bytes();
     }
     bytes
-}
-
-impl QueryRun {
-    /// From the start to the first item.
-    pub fn first_item(&self) -> Option<Duration> {
-        self.found.first().map(|found| found.elapsed)
-    }
-
-    /// From the start to the end.
-    pub fn total(&self) -> Option<Duration> {
-        self.outcome.as_ref().map(|outcome| outcome.stats.total)
-    }
 }

@@ -124,7 +124,10 @@ enum Answer {
 pub(crate) struct Port {
     pub(crate) peer: PeerId,
     pub(crate) inbox: VecDeque<Event<SimNet>>,
+    /// Woken when something comes.
     pub(crate) waker: Option<Waker>,
+    /// Woken when the timer comes due.
+    pub(crate) timer: Option<Waker>,
     requests: FixedMap<u64, u32>,
     armed: Option<Time>,
 }
@@ -165,6 +168,7 @@ impl World {
             peer,
             inbox: VecDeque::new(),
             waker: None,
+            timer: None,
             requests: FixedMap::default(),
             armed: None,
         });
@@ -263,6 +267,9 @@ impl World {
                     let port = self.port(client);
                     if port.armed == Some(time) {
                         port.armed = None;
+                        if let Some(timer) = port.timer.take() {
+                            timer.wake();
+                        }
                         self.counts.timers += 1;
                         return Some(Due::Client(client));
                     }

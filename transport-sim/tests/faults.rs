@@ -89,7 +89,7 @@ fn loss_takes_its_share_of_the_messages() {
     let (lost, messages) = (sim.strikes().of(kind), sim.counts().sent + sim.counts().arrived);
     let share = lost as f64 / messages as f64;
     assert!((0.15..0.25).contains(&share), "{lost} of {messages}");
-    assert!(sim.queries().all(|run| run.found.len() == 1));
+    assert!(sim.queries().iter().all(|run| run.found.len() == 1));
 }
 
 #[test]
