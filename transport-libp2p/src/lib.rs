@@ -37,6 +37,7 @@ mod behaviour;
 mod bootstrap;
 mod client;
 mod config;
+pub mod dns;
 mod error;
 pub mod exchange;
 mod handles;
@@ -47,6 +48,7 @@ mod node;
 mod publish;
 pub mod query;
 mod serve;
+pub mod tcp;
 mod transport;
 mod turns;
 
