@@ -115,10 +115,10 @@ impl<N: Network> QueryEngine<N> {
         match self.phase(request) {
             Some(Phase::InFlight | Phase::Overdue) => self.absorb_reply(request.slot, reply),
             Some(Phase::Lookup) => {
-                self.absorb_progress(request.slot, None, reply);
-                if self.phase(request).is_some() {
-                    self.end_lookup(request.slot, true, LookupTotals::default());
-                }
+                let Contact { work, lane, .. } = self.contacts[request.slot];
+                // First its end: a lookup that has said its last is not released, even if that was enough.
+                self.end_lookup(request.slot, true, LookupTotals::default());
+                self.absorb_progress(work, lane, None, reply);
             }
             Some(Phase::Waiting) | None => self.metrics.inputs_unknown += 1,
         }
@@ -143,7 +143,10 @@ impl<N: Network> QueryEngine<N> {
     pub fn handle_progress(&mut self, now: Time, request: RequestId, from: Option<N::Peer>, reply: Reply<N>) {
         self.advance(now);
         match self.phase(request) {
-            Some(Phase::Lookup) => self.absorb_progress(request.slot, from, reply),
+            Some(Phase::Lookup) => {
+                let Contact { work, lane, .. } = self.contacts[request.slot];
+                self.absorb_progress(work, lane, from, reply);
+            }
             _ => self.metrics.inputs_unknown += 1,
         }
         self.settle();

@@ -46,8 +46,7 @@ impl<N: Network> QueryEngine<N> {
     }
 
     /// Takes in what a lookup has found so far.
-    pub(super) fn absorb_progress(&mut self, slot: u32, from: Option<N::Peer>, reply: Reply<N>) {
-        let Contact { work, lane, .. } = self.contacts[slot];
+    pub(super) fn absorb_progress(&mut self, work: u32, lane: Lane, from: Option<N::Peer>, reply: Reply<N>) {
         let origin = Origin { from, response_time: None };
         let verdict = self.deliver(work, &origin, reply.items, reply.invalid);
         if verdict.is_invalid
