@@ -44,7 +44,7 @@ pub struct Caps {
     /// Peers remembered, those of live queries included. 65 536.
     pub peers_max: usize,
     /// Contacts in flight to one peer, across all queries; further ones wait. rust-libp2p serves 32
-    /// streams a connection. 16.
+    /// streams a connection. At least 1, and 0 means 1. 16.
     pub contacts_per_peer: usize,
     /// Items read from one reply. 1 024.
     pub items_per_reply: usize,

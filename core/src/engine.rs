@@ -75,7 +75,9 @@ pub struct QueryEngine<N: Network> {
 impl<N: Network> QueryEngine<N> {
     /// An engine that acts for `local`, which is never a candidate itself. All that it draws at random
     /// comes from `seed`: keep it from strangers, who could otherwise choose ids that collide.
-    pub fn new(config: EngineConfig, local: N::Peer, seed: [u8; 32]) -> Self {
+    pub fn new(mut config: EngineConfig, local: N::Peer, seed: [u8; 32]) -> Self {
+        // With none, every contact would wait for ever.
+        config.caps.contacts_per_peer = config.caps.contacts_per_peer.max(1);
         let mut ids = ChaCha8Rng::from_seed(seed);
         let hasher = Keyed::new((ids.next_u64(), ids.next_u64()));
         let peers =
