@@ -12,10 +12,11 @@ use crate::timers::Timer;
 /// Beginnings.
 impl<N: Network> QueryEngine<N> {
     /// Contacts a peer whose lane has a slot for it, or lets the contact wait if too many are in flight
-    /// to the peer.
+    /// to the peer, or others wait for it already.
     pub(super) fn contact(&mut self, work: u32, lane: Lane, peer: PeerIndex) {
         let slot = self.insert_contact(work, lane, peer, Phase::Waiting);
-        if self.peers.in_flight(peer) < self.config.caps.contacts_per_peer {
+        let is_first = self.peers.waiting_mut(peer).0 == NONE;
+        if is_first && self.peers.in_flight(peer) < self.config.caps.contacts_per_peer {
             self.send(slot);
         } else {
             self.enqueue(slot);
