@@ -22,6 +22,7 @@ use crate::behaviour::{Behaviour, Event};
 use crate::client::Client;
 use crate::config::Config;
 use crate::error::{ListenError, NodeError};
+use crate::{dns, tcp};
 
 /// Swarm events taken in one poll, so that a busy node leaves its executor to others now and then.
 const EVENTS_PER_POLL: usize = 256;
@@ -289,7 +290,7 @@ impl NodeBuilder {
         let transport = match self.transport {
             Some(transport) => transport,
             None => {
-                encrypted(libp2p::core::transport::MemoryTransport::new(), &self.keypair, self.dial_timeout)?
+                encrypted(dns::Transport::new(tcp::Transport::default()), &self.keypair, self.dial_timeout)?
             }
         };
         let (mut dragnet, client) = Behaviour::new(local, config);
