@@ -60,3 +60,12 @@ pub use handles::{ProvideHandle, Publication, PutHandle};
 pub use network::{Answer, AnswerId, Ask, Libp2p, provider_key, record_key};
 pub use node::{Node, NodeBuilder, encrypted};
 pub use serve::{Question, Questions};
+
+/// The code in the documents of the repository compiles, and what can be run there runs.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    mod readme {}
+    #[doc = include_str!("../../MIGRATING.md")]
+    mod migrating {}
+}
