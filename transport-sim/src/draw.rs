@@ -40,6 +40,8 @@ pub(crate) enum Purpose {
     Faults,
     /// The ids of invented peers.
     Sybils,
+    /// What a scenario asks, of whom and when.
+    Workload,
 }
 
 /// Draws for one purpose of one run.

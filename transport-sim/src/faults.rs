@@ -122,6 +122,27 @@ impl Fault {
         self
     }
 
+    /// Checks its figures and times.
+    ///
+    /// # Errors
+    ///
+    /// What is out of its range.
+    pub fn check(&self) -> Result<(), FaultError> {
+        let (what, value, max) = match self.kind {
+            FaultKind::Sybils { count } => ("count", count, 256),
+            FaultKind::FloodItems { count } | FaultKind::FloodPeers { count } => ("count", count, 100_000),
+            FaultKind::Slow { by_ms } | FaultKind::Reordering { by_ms, .. } => ("by_ms", by_ms, 3_600_000),
+            _ => ("count", 1, 1),
+        };
+        if value == 0 || value > max {
+            return Err(FaultError::Figure { kind: self.kind.name(), what, value, max });
+        }
+        if self.from >= self.until {
+            return Err(FaultError::Times { kind: self.kind.name(), from: self.from, until: self.until });
+        }
+        Ok(())
+    }
+
     /// Whether it is in force.
     pub fn is_on(&self, now: Time) -> bool {
         self.from <= now && now < self.until
@@ -182,6 +203,34 @@ impl FaultKind {
             Self::Sybils { .. } => 13,
         }
     }
+}
+
+/// Why there can be no such fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FaultError {
+    /// A figure is out of its range.
+    #[error("{kind}: {what} is {value}, and must be from 1 to {max}")]
+    Figure {
+        /// The kind of fault.
+        kind: &'static str,
+        /// Which figure.
+        what: &'static str,
+        /// What it is.
+        value: u32,
+        /// The most that it may be.
+        max: u32,
+    },
+    /// It ends before it begins.
+    #[error("{kind}: from {from:?} until {until:?} is no time at all")]
+    Times {
+        /// The kind of fault.
+        kind: &'static str,
+        /// From when.
+        from: Time,
+        /// Until when.
+        until: Time,
+    },
 }
 
 /// How often each kind of fault struck. A test that relies on a fault asserts that it did.

@@ -1,13 +1,15 @@
 //! The peers as a Kademlia network: routing tables that are computed when they are asked, not stored.
 
 use dragnet_core::{Key, Time};
+use serde::{Deserialize, Serialize};
 
 use crate::draw::{Draw, Purpose, Share, below};
 use crate::peers::{PeerId, Peers, prefix};
 use crate::sessions::Liveness;
 
 /// How many of a bucket's entries are dead.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Staleness {
     /// As measured in the IPFS network: 3.8 % in the first bucket (the farthest half of the network),
     /// rising to 15 % in buckets 9 to 21, where 26 % of all peers found were dead; other shares of dead

@@ -1,0 +1,285 @@
+//! The tables of a scenario.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dragnet_core::{Caps, EngineConfig, QueryConfig};
+use serde::{Deserialize, Serialize};
+
+use super::{ScenarioError, within};
+use crate::config::{PEERS_MAX, SimConfig};
+use crate::draw::Share;
+use crate::latency::LatencyModel;
+use crate::matrix::RttMatrix;
+use crate::population::Staleness;
+use crate::sessions::Sessions;
+
+/// `[network]`: the peers.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSpec {
+    /// How many there are.
+    pub peers: u32,
+    /// The share that is dead, or away if there are sessions.
+    #[serde(default)]
+    pub dead: Share,
+    /// How many entries of the routing tables are dead: `measured` or `uniform`.
+    #[serde(default)]
+    pub staleness: Staleness,
+    /// The share of messages that get lost.
+    #[serde(default)]
+    pub loss: Share,
+    /// Where latencies come from.
+    #[serde(default)]
+    pub latency: LatencySpec,
+    /// How long peers stay; without, nobody comes or goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<SessionsSpec>,
+}
+
+/// `network.latency`: `"internet"`, `{ matrix = "file" }` or `{ fixed_ms = 100 }`.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LatencySpec {
+    /// As measured between 222 sites.
+    #[default]
+    Internet,
+    /// A file of round-trip times, relative to the scenario's.
+    Matrix(PathBuf),
+    /// Every round trip takes so many milliseconds.
+    FixedMs(u32),
+}
+
+/// `[network.sessions]`: a Weibull distribution.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionsSpec {
+    /// The shape, 0.1 to 10.
+    pub shape: f64,
+    /// The scale in seconds, 60 to 1 000 000.
+    pub scale_s: u32,
+}
+
+/// `[workload]`: who asks what, and when.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Workload {
+    /// What is asked.
+    pub kind: WorkloadKind,
+    /// How many queries there are, 1 to 10 000 000.
+    pub lookups: u32,
+    /// How many clients ask them, in turn; 1 to 100 000.
+    pub clients: u32,
+    /// Whether clients are bare engines or whole fronts.
+    pub drive: ClientKind,
+    /// Whether clients are peers too.
+    pub clients_are_peers: bool,
+    /// Queries start at times drawn from so many milliseconds.
+    pub over_ms: u32,
+    /// The share of the queries whose key has no data in the network.
+    pub missing: Share,
+    /// How many providers each term has.
+    pub providers: u32,
+    /// How many items each provider has of a term.
+    pub items: u32,
+}
+
+/// `workload.kind`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkloadKind {
+    /// A walk to the closest peers; found when it converges.
+    Find,
+    /// A walk to a record.
+    Get,
+    /// A walk to the providers of a term, and a fetch from each.
+    #[default]
+    Search,
+    /// A fetch from providers that are known.
+    Fetch,
+}
+
+/// `workload.drive`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientKind {
+    /// Bare engines.
+    #[default]
+    Engine,
+    /// Client, handle and driver.
+    Front,
+}
+
+/// `[query]`: what differs from the engine's own defaults.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuerySpec {
+    /// The whole query's timeout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// How long a contact holds its slot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soft_timeout_ms: Option<u64>,
+    /// When a contact is given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_timeout_ms: Option<u64>,
+    /// Contacts that a lane keeps in flight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fan_out: Option<usize>,
+    /// Overdue contacts that a lane may have outstanding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hedges_max: Option<usize>,
+    /// Items that end a query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_results: Option<usize>,
+    /// How many of the closest must answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closest: Option<usize>,
+}
+
+/// `[engine]`: what differs from the engine's own defaults.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineSpec {
+    /// Contacts in flight to one peer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contacts_per_peer: Option<usize>,
+    /// Peers remembered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peers_max: Option<usize>,
+    /// Candidates kept per route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidates_max: Option<usize>,
+}
+
+/// `[expect]`: what is promised of the run as a whole.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Expect {
+    /// At least this share of the queries finds what it looks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found_share: Option<Share>,
+    /// Half of the queries take no longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p50_ms: Option<u64>,
+    /// All but a twentieth take no longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p95_ms: Option<u64>,
+}
+
+impl NetworkSpec {
+    pub(super) fn check(&self) -> Result<(), ScenarioError> {
+        within("network.peers", &self.peers, 1, PEERS_MAX)?;
+        if let LatencySpec::FixedMs(ms) = &self.latency {
+            within("network.latency.fixed_ms", ms, 1, 600_000)?;
+        }
+        if let Some(sessions) = &self.sessions {
+            within("network.sessions.shape", &sessions.shape, 0.1, 10.0)?;
+            within("network.sessions.scale_s", &sessions.scale_s, 60, 1_000_000)?;
+        }
+        Ok(())
+    }
+
+    /// The settings of the network; reads the matrix, if there is one.
+    pub(crate) fn config(&self, seed: u64, trace: bool) -> Result<SimConfig, ScenarioError> {
+        let latency = match &self.latency {
+            LatencySpec::Internet => LatencyModel::Internet,
+            LatencySpec::FixedMs(ms) => LatencyModel::Fixed(Duration::from_millis(u64::from(*ms))),
+            LatencySpec::Matrix(path) => LatencyModel::Matrix(
+                RttMatrix::read(path).map_err(|why| ScenarioError::Matrix { path: path.clone(), why })?,
+            ),
+        };
+        let mut config = SimConfig::new(self.peers)
+            .with_seed(seed)
+            .with_dead(self.dead)
+            .with_staleness(self.staleness)
+            .with_loss(self.loss)
+            .with_latency(latency);
+        if let Some(sessions) = self.sessions {
+            let shape_milli = (sessions.shape * 1000.0 + 0.5) as u32;
+            config = config.with_sessions(Sessions { shape_milli, scale_s: sessions.scale_s });
+        }
+        Ok(if trace { config.with_trace() } else { config })
+    }
+}
+
+impl Default for Workload {
+    fn default() -> Self {
+        Self {
+            kind: WorkloadKind::default(),
+            lookups: 1_000,
+            clients: 10,
+            drive: ClientKind::default(),
+            clients_are_peers: false,
+            over_ms: 10_000,
+            missing: Share::NONE,
+            providers: 3,
+            items: 1,
+        }
+    }
+}
+
+impl Workload {
+    pub(super) fn check(&self, peers: u32) -> Result<(), ScenarioError> {
+        within("workload.lookups", &self.lookups, 1, 10_000_000)?;
+        within("workload.clients", &self.clients, 1, 100_000)?;
+        if self.clients_are_peers {
+            within("workload.clients (that are peers)", &self.clients, 1, peers)?;
+        }
+        within("workload.over_ms", &self.over_ms, 0, 86_400_000)?;
+        within("workload.providers", &self.providers, 1, 1_000.min(peers))?;
+        within("workload.items", &self.items, 1, 1_000)
+    }
+}
+
+impl QuerySpec {
+    pub(super) fn check(&self) -> Result<(), ScenarioError> {
+        let ms = [
+            ("query.timeout_ms", self.timeout_ms),
+            ("query.soft_timeout_ms", self.soft_timeout_ms),
+            ("query.request_timeout_ms", self.request_timeout_ms),
+        ];
+        for (key, value) in ms {
+            within(key, &value.unwrap_or(1), 1, 86_400_000)?;
+        }
+        within("query.fan_out", &self.fan_out.unwrap_or(1), 1, 1_000)?;
+        within("query.hedges_max", &self.hedges_max.unwrap_or(0), 0, 1_000)?;
+        within("query.max_results", &self.max_results.unwrap_or(1), 1, 1_024)?;
+        within("query.closest", &self.closest.unwrap_or(1), 1, 1_000)
+    }
+
+    /// The settings of each query.
+    pub fn config(&self) -> QueryConfig {
+        let mut config = QueryConfig::balanced();
+        let set = |value: Option<u64>, to: &mut Duration| {
+            *to = value.map_or(*to, Duration::from_millis);
+        };
+        set(self.timeout_ms, &mut config.timeout);
+        set(self.soft_timeout_ms, &mut config.soft_timeout);
+        set(self.request_timeout_ms, &mut config.request_timeout);
+        config.fan_out = self.fan_out.unwrap_or(config.fan_out);
+        config.hedges_max = self.hedges_max.unwrap_or(config.hedges_max);
+        config.max_results = self.max_results.unwrap_or(config.max_results);
+        config.closest = self.closest.unwrap_or(config.closest);
+        config
+    }
+}
+
+impl EngineSpec {
+    pub(super) fn check(&self) -> Result<(), ScenarioError> {
+        within("engine.contacts_per_peer", &self.contacts_per_peer.unwrap_or(1), 1, 100_000)?;
+        within("engine.peers_max", &self.peers_max.unwrap_or(1_000), 100, 1 << 24)?;
+        within("engine.candidates_max", &self.candidates_max.unwrap_or(256), 20, 10_000)
+    }
+
+    /// The settings of each engine.
+    pub fn config(&self) -> EngineConfig {
+        let caps = Caps::default();
+        EngineConfig::default().with_caps(Caps {
+            contacts_per_peer: self.contacts_per_peer.unwrap_or(caps.contacts_per_peer),
+            peers_max: self.peers_max.unwrap_or(caps.peers_max),
+            candidates_max: self.candidates_max.unwrap_or(caps.candidates_max),
+            ..caps
+        })
+    }
+}
