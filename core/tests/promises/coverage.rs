@@ -1,0 +1,168 @@
+//! That the scenarios reach what the properties are about: one that never meets its case proves nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use dragnet_core::{Network, Output, Reason, Step, Time};
+
+use super::check::scenario_of;
+use super::ledger::{Ledger, is_due};
+use super::network::Toy;
+use super::world::{Event, Input, Trace, run};
+
+const SCENARIOS: u64 = 400;
+
+/// What a scenario may reach, and in how many of a hundred it does at least.
+const WANTED: [(&str, u64); 25] = [
+    ("an item delivered", 60),
+    ("a duplicate", 40),
+    ("an invalid answer", 60),
+    ("an overdue contact", 60),
+    ("an answer of an overdue contact", 60),
+    ("a hedge", 60),
+    ("a contact given up", 60),
+    ("a contact waiting", 60),
+    ("a contact begun after a wait", 15),
+    ("a contact released", 60),
+    ("a peer barred", 60),
+    ("a barred candidate skipped", 40),
+    ("something dropped", 60),
+    ("a walk and a fetch in one query", 60),
+    ("two sources in one lane", 60),
+    ("a lookup that reported", 25),
+    ("enough results", 60),
+    ("converged", 15),
+    ("exhausted", 60),
+    ("deadline reached", 60),
+    ("cancelled", 20),
+    ("an input under an unknown id", 60),
+    ("time going back", 60),
+    ("a tick at the timeout", 60),
+    ("a tick just before the timeout", 40),
+];
+
+#[test]
+fn the_scenarios_reach_what_the_promises_are_about() {
+    let mut reached: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut inputs = 0;
+    for seed in 0..SCENARIOS {
+        let trace = run(&scenario_of(seed));
+        inputs += trace.events.len();
+        for situation in situations(&trace) {
+            *reached.entry(situation).or_default() += 1;
+        }
+    }
+    let mut missed = Vec::new();
+    for (situation, percent_min) in WANTED {
+        let percent = reached.get(situation).copied().unwrap_or(0) * 100 / SCENARIOS;
+        println!("{percent:3} % {situation} (at least {percent_min} %)");
+        if percent < percent_min {
+            missed.push(situation);
+        }
+    }
+    println!("{} inputs a scenario", inputs as u64 / SCENARIOS);
+    assert!(missed.is_empty(), "too seldom: {missed:?}");
+}
+
+fn situations(trace: &Trace) -> Vec<&'static str> {
+    let mut situations = counted(trace);
+    situations.extend(ends(trace));
+    situations.extend(seen_in_order(trace));
+    situations
+}
+
+/// What the engine's own counters say.
+fn counted(trace: &Trace) -> Vec<&'static str> {
+    let Some(last) = trace.events.last() else { return Vec::new() };
+    let metrics = &last.view.metrics;
+    let waiting = trace.events.iter().map(|event| event.view.metrics.contacts_waiting).max();
+    let counts = [
+        ("an item delivered", metrics.results),
+        ("a duplicate", metrics.duplicate),
+        ("an invalid answer", metrics.invalid),
+        ("an overdue contact", metrics.contacts_overdue),
+        ("a hedge", metrics.contacts_hedged),
+        ("a contact waiting", waiting.unwrap_or(0)),
+        ("a contact released", metrics.contacts_released),
+        ("a peer barred", metrics.peers_barred),
+        ("something dropped", metrics.dropped),
+        ("an input under an unknown id", metrics.inputs_unknown),
+        ("time going back", metrics.time_reversals),
+    ];
+    counts.into_iter().filter(|(_, count)| *count > 0).map(|(situation, _)| situation).collect()
+}
+
+fn ends(trace: &Trace) -> Vec<&'static str> {
+    let mut situations = Vec::new();
+    let outputs = trace.events.iter().flat_map(|event| &event.outputs);
+    for output in outputs {
+        let Output::Finished { outcome, .. } = output else { continue };
+        let situation = match outcome.reason {
+            Reason::EnoughResults => "enough results",
+            Reason::Converged => "converged",
+            Reason::Exhausted => "exhausted",
+            Reason::DeadlineReached => "deadline reached",
+            Reason::Cancelled => "cancelled",
+            _ => continue,
+        };
+        situations.push(situation);
+        if outcome.stats.barred > 0 {
+            situations.push("a barred candidate skipped");
+        }
+    }
+    situations.sort_unstable();
+    situations.dedup();
+    situations
+}
+
+/// What only a reader of inputs and outputs sees.
+fn seen_in_order(trace: &Trace) -> BTreeSet<&'static str> {
+    let mut seen = BTreeSet::new();
+    let mut ledger = Ledger::default();
+    let mut before = &trace.first;
+    for event in &trace.events {
+        seen.extend(seen_before(&ledger, event, before.timeout));
+        let is_one_fewer = event.view.metrics.contacts_waiting < before.metrics.contacts_waiting;
+        if is_one_fewer && matches!(event.outputs[..], [Output::Contact { .. }]) {
+            seen.insert("a contact begun after a wait");
+        }
+        ledger.begin(event);
+        for output in &event.outputs {
+            if let Output::Release { request } = output
+                && let Some(open) = ledger.contacts.get(request)
+                && is_due(ledger.given_up_at(open), event.now)
+            {
+                seen.insert("a contact given up");
+            }
+            ledger.output(event, output);
+        }
+        let open: Vec<_> =
+            ledger.contacts.values().filter_map(|open| Some((open.query, open.asked?))).collect();
+        for (query, (peer, step)) in &open {
+            for (_, (other_peer, other_step)) in open.iter().filter(|(other, _)| other == query) {
+                if step == other_step && Toy::source(peer) != Toy::source(other_peer) {
+                    seen.insert("two sources in one lane");
+                }
+                if *step == Step::Fetch && *other_step != Step::Fetch {
+                    seen.insert("a walk and a fetch in one query");
+                }
+            }
+        }
+        before = &event.view;
+    }
+    seen
+}
+
+fn seen_before(ledger: &Ledger, event: &Event, timeout: Option<Time>) -> Option<&'static str> {
+    let open = event.input.request().and_then(|request| ledger.contacts.get(&request));
+    let open = open.filter(|_| !ledger.is_stale(event));
+    match (&event.input, open) {
+        (Input::Tick, _) if timeout == Some(event.at) => Some("a tick at the timeout"),
+        (Input::Tick, _) if timeout == Some(event.at + Duration::from_nanos(1)) => {
+            Some("a tick just before the timeout")
+        }
+        (Input::Progress(..), Some(_)) => Some("a lookup that reported"),
+        (Input::Reply(..), Some(open)) if open.is_overdue => Some("an answer of an overdue contact"),
+        _ => None,
+    }
+}

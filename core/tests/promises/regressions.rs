@@ -1,0 +1,97 @@
+//! What the properties have found, each in its shortest form.
+
+use dragnet_core::{
+    Caps, EngineConfig, LookupTotals, Output, Query, QueryConfig, QueryEngine, QueryId, Reason, Reply,
+    ReputationConfig, RequestId, Route, Step, Time,
+};
+
+use super::network::{Note, Toy};
+
+const NOW: Time = Time::ZERO;
+
+fn engine(config: EngineConfig) -> QueryEngine<Toy> {
+    QueryEngine::new(config, 0, [0; 32])
+}
+
+fn drain(engine: &mut QueryEngine<Toy>) -> Vec<Output<Toy>> {
+    std::iter::from_fn(|| engine.poll_output()).collect()
+}
+
+/// The requests that begin among these outputs.
+fn begun(outputs: &[Output<Toy>]) -> Vec<RequestId> {
+    let begun = |output: &Output<Toy>| match output {
+        Output::Contact { request, .. } | Output::Lookup { request, .. } => Some(*request),
+        _ => None,
+    };
+    outputs.iter().filter_map(begun).collect()
+}
+
+fn start(engine: &mut QueryEngine<Toy>, query: Query<Toy>) -> (QueryId, Vec<RequestId>) {
+    let id = engine.start(NOW, query).expect("it is within the limits");
+    (id, begun(&drain(engine)))
+}
+
+fn unreadable(parts: u32) -> Reply<Toy> {
+    Reply { invalid: parts, ..Reply::default() }
+}
+
+#[test]
+fn a_limit_of_no_invalid_answers_bars_at_the_first() {
+    let reputation = ReputationConfig { invalid_max: 0, ..ReputationConfig::default() };
+    let mut engine = engine(EngineConfig::default().with_reputation(reputation));
+    let (_, requests) = start(&mut engine, Query::new(7).fetch_from([1, 2]));
+    engine.handle_reply(NOW, requests[0], unreadable(1));
+    assert_eq!(engine.metrics().peers_barred, 1);
+}
+
+#[test]
+fn counts_of_four_billion_saturate() {
+    let mut engine = engine(EngineConfig::default());
+    let query = Query::new(7).route(Route::Delegated).fetch_from([1, 2, 3]);
+    let (query, requests) = start(&mut engine, query);
+    let [lookup, contacts @ ..] = &requests[..] else { panic!("nobody is asked") };
+    let most = LookupTotals { contacted: u32::MAX, replied: u32::MAX, failed: u32::MAX };
+    engine.handle_done(NOW, *lookup, most);
+    engine.handle_reply(NOW, contacts[0], unreadable(u32::MAX));
+    engine.handle_reply(NOW, contacts[1], unreadable(u32::MAX));
+    let stats = engine.status(query).expect("it lives");
+    assert_eq!([stats.contacted, stats.replied, stats.failed, stats.invalid], [u32::MAX; 4]);
+}
+
+#[test]
+fn a_lookup_whose_last_reply_is_enough_is_not_released() {
+    let mut engine = engine(EngineConfig::default());
+    let config = QueryConfig::balanced().with_max_results(1);
+    let (_, requests) = start(&mut engine, Query::new(7).route(Route::Delegated).config(config));
+    engine.handle_reply(NOW, requests[0], Reply::with_items(vec![Note { id: 1, version: 0 }]));
+    let outputs = drain(&mut engine);
+    let [Output::Found { .. }, Output::Finished { outcome, .. }] = &outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(outcome.reason, Reason::EnoughResults);
+}
+
+#[test]
+fn at_least_one_contact_may_be_in_flight_to_a_peer() {
+    let caps = Caps { contacts_per_peer: 0, ..Caps::default() };
+    let mut engine = engine(EngineConfig::default().with_caps(caps));
+    let (_, requests) = start(&mut engine, Query::new(7).fetch_from([1]));
+    assert_eq!(requests.len(), 1);
+}
+
+#[test]
+fn the_first_to_wait_for_a_peer_is_the_first_to_be_let_through() {
+    let caps = Caps { contacts_per_peer: 1, ..Caps::default() };
+    let mut engine = engine(EngineConfig::default().with_caps(caps));
+    let walk = Route::Walk { target: dragnet_core::Key::of(b"here"), candidates: vec![1] };
+    let (_, requests) = start(&mut engine, Query::new(7).route(walk).fetch_providers());
+    let (second, waiting) = start(&mut engine, Query::new(7).fetch_from([1]));
+    assert_eq!((requests.len(), waiting.len()), (1, 0));
+    // The first query now wants the peer again, to fetch from it.
+    engine.handle_reply(NOW, requests[0], Reply::with_providers(vec![1]));
+    let outputs = drain(&mut engine);
+    let [Output::Contact { query, peer: 1, step: Step::Fetch, .. }] = outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(query, second);
+}

@@ -1,0 +1,314 @@
+//! Runs a scenario on an engine, as a driver would, and writes down what could be seen.
+
+use std::fmt;
+use std::time::Duration;
+
+use dragnet_core::{
+    Failure, Key, LiveState, LookupTotals, Metrics, Output, PeerReport, Query, QueryEngine, QueryId,
+    QueryStats, Reply, RequestId, Route, StartError, Time,
+};
+use uuid::Uuid;
+
+use super::network::Toy;
+use super::scenario::{Act, Moment, Pick, Plan, ReplyPlan, RoutePlan, Scenario, Setup, Step};
+
+/// All that could be seen of a run.
+pub(crate) struct Trace {
+    pub(crate) setup: Setup,
+    /// Before the first input.
+    pub(crate) first: View,
+    pub(crate) events: Vec<Event>,
+}
+
+/// One input and what came of it.
+pub(crate) struct Event {
+    pub(crate) input: Input,
+    /// The time that came with the input.
+    pub(crate) at: Time,
+    /// The latest time so far.
+    pub(crate) now: Time,
+    pub(crate) started: Option<Result<QueryId, StartError>>,
+    pub(crate) cancelled: Option<bool>,
+    pub(crate) outputs: Vec<Output<Toy>>,
+    /// After the input.
+    pub(crate) view: View,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Input {
+    Tick,
+    Start(Box<Query<Toy>>),
+    Reply(RequestId, Reply<Toy>),
+    Progress(RequestId, Option<u8>, Reply<Toy>),
+    Failure(RequestId, Failure),
+    Done(RequestId, LookupTotals),
+    Cancel(QueryId),
+    Bar(u8),
+}
+
+impl Input {
+    pub(crate) fn request(&self) -> Option<RequestId> {
+        match self {
+            Self::Reply(request, _)
+            | Self::Progress(request, ..)
+            | Self::Failure(request, _)
+            | Self::Done(request, _) => Some(*request),
+            Self::Tick | Self::Start(_) | Self::Cancel(_) | Self::Bar(_) => None,
+        }
+    }
+}
+
+/// What the engine shows of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct View {
+    pub(crate) timeout: Option<Time>,
+    pub(crate) live: LiveState,
+    pub(crate) metrics: Metrics,
+    pub(crate) statuses: Vec<(QueryId, Option<QueryStats>)>,
+    pub(crate) peers: Vec<PeerReport<u8>>,
+}
+
+impl View {
+    /// Without what moves by the mere passing of time: how long queries have lasted, and the decay of
+    /// what is remembered.
+    pub(crate) fn timeless(&self) -> Self {
+        let mut view = self.clone();
+        for stats in view.statuses.iter_mut().filter_map(|(_, stats)| stats.as_mut()) {
+            stats.total = Duration::ZERO;
+        }
+        for peer in &mut view.peers {
+            peer.score = 0;
+            peer.barred_for = None;
+            (peer.successes_milli, peer.failures_milli, peer.invalid_milli) = (0, 0, 0);
+        }
+        view
+    }
+}
+
+/// An engine and what its driver knows.
+pub(crate) struct World {
+    engine: QueryEngine<Toy>,
+    now: Time,
+    /// Whether each is a lookup.
+    in_flight: Vec<(RequestId, bool)>,
+    ended: Vec<RequestId>,
+    live: Vec<QueryId>,
+    finished: Vec<QueryId>,
+    trace: Trace,
+    is_loud: bool,
+}
+
+/// Runs a scenario to its end.
+pub(crate) fn run(scenario: &Scenario) -> Trace {
+    World::new(&scenario.setup).run(&scenario.steps)
+}
+
+/// Runs a scenario and prints every input and output as it comes, for whoever looks into a failure.
+pub(crate) fn run_loud(scenario: &Scenario) -> Trace {
+    let mut world = World::new(&scenario.setup);
+    world.is_loud = true;
+    world.run(&scenario.steps)
+}
+
+/// Feeds an engine these very inputs.
+pub(crate) fn replay(setup: &Setup, inputs: impl IntoIterator<Item = (Time, Input)>) -> Trace {
+    let mut world = World::new(setup);
+    inputs.into_iter().for_each(|(at, input)| world.feed(at, input));
+    world.trace
+}
+
+impl World {
+    pub(crate) fn new(setup: &Setup) -> Self {
+        let engine = QueryEngine::new(setup.config.clone(), setup.local, [setup.seed; 32]);
+        Self::with_engine(setup, engine)
+    }
+
+    pub(crate) fn with_engine(setup: &Setup, mut engine: QueryEngine<Toy>) -> Self {
+        let first = view(&mut engine, Time::ZERO, &[]);
+        Self {
+            engine,
+            now: Time::from_nanos(setup.origin),
+            in_flight: Vec::new(),
+            ended: Vec::new(),
+            live: Vec::new(),
+            finished: Vec::new(),
+            trace: Trace { setup: setup.clone(), first, events: Vec::new() },
+            is_loud: false,
+        }
+    }
+
+    /// Takes the steps, and ends whatever they leave behind.
+    pub(crate) fn run(mut self, steps: &[Step]) -> Trace {
+        for step in steps {
+            let at = self.moment(step.moment);
+            let input = self.input(&step.act);
+            self.feed(at, input);
+        }
+        self.feed(self.now + Duration::from_secs(3600), Input::Tick);
+        for query in self.live.clone() {
+            self.feed(self.now, Input::Cancel(query));
+        }
+        self.trace
+    }
+
+    fn feed(&mut self, at: Time, input: Input) {
+        self.now = self.now.max(at);
+        if self.is_loud {
+            println!("{at:?} {input:?}");
+        }
+        let (mut started, mut cancelled) = (None, None);
+        match input.clone() {
+            Input::Tick => self.engine.handle_tick(at),
+            Input::Start(query) => started = Some(self.engine.start(at, *query)),
+            Input::Reply(request, reply) => self.engine.handle_reply(at, request, reply),
+            Input::Progress(request, from, reply) => self.engine.handle_progress(at, request, from, reply),
+            Input::Failure(request, failure) => self.engine.handle_failure(at, request, failure),
+            Input::Done(request, totals) => self.engine.handle_done(at, request, totals),
+            Input::Cancel(query) => cancelled = Some(self.engine.cancel(at, query)),
+            Input::Bar(peer) => self.engine.bar(at, peer),
+        }
+        let outputs: Vec<_> = std::iter::from_fn(|| self.engine.poll_output()).collect();
+        if self.is_loud {
+            outputs.iter().for_each(|output| println!("    {output:?}"));
+        }
+        self.note(&input, &started, &outputs);
+        let view = view(&mut self.engine, self.now, &self.live);
+        self.trace.events.push(Event { input, at, now: self.now, started, cancelled, outputs, view });
+    }
+
+    /// Keeps what a driver keeps.
+    fn note(
+        &mut self,
+        input: &Input,
+        started: &Option<Result<QueryId, StartError>>,
+        outputs: &[Output<Toy>],
+    ) {
+        if let Some(Ok(query)) = started {
+            self.live.push(*query);
+        }
+        if let Some(request) = input.request() {
+            let ends = |is_lookup| match input {
+                Input::Reply(..) | Input::Failure(..) => true,
+                Input::Done(..) => is_lookup,
+                _ => false,
+            };
+            self.end(|other, is_lookup| other == request && ends(is_lookup));
+        }
+        for output in outputs {
+            match output {
+                Output::Contact { request, .. } => self.in_flight.push((*request, false)),
+                Output::Lookup { request, .. } => self.in_flight.push((*request, true)),
+                Output::Release { request } => self.end(|other, _| other == *request),
+                Output::Finished { query, .. } => {
+                    self.live.retain(|other| other != query);
+                    self.finished.push(*query);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn end(&mut self, is_ended: impl Fn(RequestId, bool) -> bool) {
+        let ended = self.in_flight.extract_if(.., |(request, is_lookup)| is_ended(*request, *is_lookup));
+        self.ended.extend(ended.map(|(request, _)| request));
+    }
+}
+
+/// From steps to inputs.
+impl World {
+    fn moment(&mut self, moment: Moment) -> Time {
+        let nanos = self.now.as_nanos();
+        Time::from_nanos(match moment {
+            Moment::Same => nanos,
+            Moment::AfterMicros(micros) => nanos.saturating_add(u64::from(micros) * 1_000),
+            Moment::AtTimeout(offset) => {
+                let timeout = self.engine.poll_timeout().unwrap_or(self.now);
+                timeout.as_nanos().saturating_add_signed(offset).max(nanos)
+            }
+            Moment::AfterSecs(secs) => nanos.saturating_add(u64::from(secs) * 1_000_000_000),
+            Moment::BackMicros(micros) => nanos.saturating_sub(u64::from(micros) * 1_000),
+        })
+    }
+
+    fn input(&self, act: &Act) -> Input {
+        match act {
+            Act::Tick => Input::Tick,
+            Act::Start(plan) => Input::Start(Box::new(query(plan))),
+            Act::Reply(pick, reply) => Input::Reply(self.pick(*pick, false), answer(reply)),
+            Act::Progress(pick, from, reply) => Input::Progress(self.pick(*pick, true), *from, answer(reply)),
+            Act::Fail(pick, failure) => Input::Failure(self.pick(*pick, false), *failure),
+            Act::Done(pick, totals) => Input::Done(self.pick(*pick, true), *totals),
+            Act::Cancel(index) => {
+                let never = QueryId::from_uuid(Uuid::from_u128(1));
+                let all = self.live.iter().chain(&self.finished);
+                Input::Cancel(*all.chain([&never]).nth(usize::from(*index) % 5).unwrap_or(&never))
+            }
+            Act::Bar(peer) => Input::Bar(*peer),
+        }
+    }
+
+    fn pick(&self, pick: Pick, wants_lookup: bool) -> RequestId {
+        let nth = |requests: &[RequestId], index: u8| {
+            let index = usize::from(index) % requests.len().max(1);
+            requests.get(index).copied()
+        };
+        let those = |is_apt: &dyn Fn(bool) -> bool| -> Vec<RequestId> {
+            self.in_flight.iter().filter(|(_, is_lookup)| is_apt(*is_lookup)).map(|(id, _)| *id).collect()
+        };
+        let picked = match pick {
+            Pick::Apt(index) => {
+                let apt = those(&|is_lookup| is_lookup == wants_lookup);
+                nth(&apt, index).or_else(|| nth(&those(&|_| true), index))
+            }
+            Pick::Live(index) => nth(&those(&|_| true), index),
+            Pick::Ended(index) => nth(&self.ended, index),
+            Pick::Forged(slot, generation) => {
+                Some(RequestId::from_u64(u64::from(generation) << 32 | u64::from(slot)))
+            }
+        };
+        picked.unwrap_or(RequestId::from_u64(u64::MAX))
+    }
+}
+
+fn query(plan: &Plan) -> Query<Toy> {
+    let mut query = Query::new(7).fetch_from(plan.peers.iter().copied()).config(plan.config.clone());
+    for route in &plan.routes {
+        query = query.route(match route {
+            RoutePlan::Walk { target, candidates } => {
+                Route::Walk { target: Key::of(&[*target]), candidates: candidates.clone() }
+            }
+            RoutePlan::Delegated => Route::Delegated,
+        });
+    }
+    query.providers = plan.providers;
+    match plan.refuses {
+        Some(validator) => query.validator(validator),
+        None => query,
+    }
+}
+
+fn answer(plan: &ReplyPlan) -> Reply<Toy> {
+    Reply {
+        items: plan.items.clone(),
+        closer: plan.closer.clone(),
+        providers: plan.providers.clone(),
+        invalid: plan.invalid,
+        queued: Duration::from_millis(plan.queued_ms.into()),
+    }
+}
+
+fn view(engine: &mut QueryEngine<Toy>, now: Time, live: &[QueryId]) -> View {
+    View {
+        timeout: engine.poll_timeout(),
+        live: engine.live_state(),
+        metrics: engine.metrics(),
+        statuses: live.iter().map(|query| (*query, engine.status(*query))).collect(),
+        peers: engine.peers(now).collect(),
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at {:?} (latest {:?}), after {:?}", self.at, self.now, self.input)
+    }
+}
