@@ -4,13 +4,16 @@
 
 mod exchange_support;
 
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use dragnet_core::Failure;
-use dragnet_libp2p::exchange::{Config, Counts, FetchConfig, ServeConfig};
-use exchange_support::{Asker, Ended, LONG, echo, item, run, serve};
-use libp2p::swarm::SwarmEvent;
-use libp2p::swarm::dial_opts::DialOpts;
+use dragnet_libp2p::exchange::{Behaviour, Config, Counts, FetchConfig, Outgoing};
+use exchange_support::{Asker, Ended, LONG, echo, item, run, serve, swarm_idle};
+use futures::task::noop_waker_ref;
+use libp2p::swarm::behaviour::{DialFailure, FromSwarm};
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour, SwarmEvent, ToSwarm};
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
 
 fn nobody() -> Multiaddr {
@@ -313,6 +316,31 @@ fn a_failing_dial_of_others_does_not_fail_a_request_with_an_address() {
 }
 
 #[test]
+fn a_dial_that_others_are_denied_is_waited_for() {
+    let mut behaviour = Behaviour::new(Config::default());
+    let peer_id = PeerId::random();
+    behaviour.ask(Outgoing {
+        id: 1,
+        peer: peer_id,
+        addresses: vec![nobody()],
+        protocol: StreamProtocol::new("/books/2"),
+        payload: Default::default(),
+        timeout: LONG,
+        response_bytes_max: 9,
+    });
+    let mut cx = Context::from_waker(noop_waker_ref());
+    let Poll::Ready(ToSwarm::Dial { opts }) = behaviour.poll(&mut cx) else { panic!("no dial") };
+    let refused = DialError::DialPeerConditionFalse(PeerCondition::NotDialing);
+    // The dial is another behaviour's; then a third is told so.
+    for connection_id in [opts.connection_id(), ConnectionId::new_unchecked(usize::MAX)] {
+        let failure = DialFailure { peer_id: Some(peer_id), error: &refused, connection_id };
+        behaviour.on_swarm_event(FromSwarm::DialFailure(failure));
+        assert!(behaviour.poll(&mut cx).is_pending(), "it is being dialled");
+        assert_eq!((behaviour.counts().dialling, behaviour.counts().queued), (1, 1));
+    }
+}
+
+#[test]
 fn a_connection_that_closes_ends_what_was_asked_on_it() {
     run(async {
         let server = serve(Config::default()).await;
@@ -369,12 +397,9 @@ fn a_request_that_crosses_with_the_closing_is_asked_over_a_new_connection() {
 #[test]
 fn an_idle_connection_is_not_kept() {
     run(async {
-        let server = echo(Config { serve: Some(ServeConfig::default()), ..Config::default() }).await;
+        let server = echo(Config::default()).await;
         let mut asker = Asker::new(Config::default());
-        asker.swarm = {
-            let behaviour = dragnet_libp2p::exchange::Behaviour::new(Config::default());
-            exchange_support::swarm_idle(behaviour, Duration::ZERO)
-        };
+        asker.swarm = swarm_idle(Behaviour::new(Config::default()), Duration::ZERO);
         asker.ask(asker.question(1, &server, LONG));
         asker.next_items().await;
         while !matches!(asker.step().await, SwarmEvent::ConnectionClosed { .. }) {}

@@ -6,7 +6,7 @@ mod exchange_support;
 
 use dragnet_core::Failure;
 use dragnet_libp2p::exchange::{Config, Outgoing, ServeConfig};
-use exchange_support::{Asker, Ended, LONG, Served, channel, listen, run, serve, spawn, swarm};
+use exchange_support::{Asker, Ended, LONG, Served, channel, echo, listen, run, serve, spawn, swarm};
 use futures::StreamExt;
 use libp2p::kad::{self, store::MemoryStore};
 use libp2p::swarm::SwarmEvent;
@@ -79,27 +79,50 @@ fn what_a_kademlia_server_drops_for_congestion_is_asked_again() {
 #[test]
 fn what_a_fetch_server_drops_for_congestion_is_asked_again_and_only_once() {
     run(async {
-        let serving = ServeConfig { in_flight_max: 2, ..ServeConfig::default() };
+        let serving = ServeConfig { in_flight_max: 3, ..ServeConfig::default() };
         let server = serve(Config { serve: Some(serving), ..Config::default() }).await;
-        let mut asker = Asker::new(Config { in_flight_max: 3, ..Config::default() });
-        for id in 0..3 {
+        let mut asker = Asker::new(Config { in_flight_max: 4, ..Config::default() });
+        for id in 0..4 {
             asker.ask(asker.question(id, &server, LONG));
         }
-        let first = asker.beside(server.questions.recv()).await.unwrap();
-        let second = asker.beside(server.questions.recv()).await.unwrap();
-        // The third has been dropped, and waits until one of the others is done.
+        let mut open = Vec::new();
+        for _ in 0..3 {
+            open.push(asker.beside(server.questions.recv()).await.unwrap());
+        }
+        // The fourth has been dropped, and waits until one of the others is done.
         while asker.counts().queued == 0 {
             asker.beside(smol::future::yield_now()).await;
         }
-        assert_eq!(asker.counts().in_flight, 2);
-        first.responder.answer([]).unwrap();
+        assert_eq!(asker.counts().in_flight, 3);
+        open.remove(0).responder.answer([]).unwrap();
         assert_eq!(asker.next().await.1, Ended::Answered(Vec::new()));
-        let third = asker.beside(server.questions.recv()).await.unwrap();
-        // Refused while another is in flight, but it has been asked twice by now.
-        drop(third.responder);
+        let fourth = asker.beside(server.questions.recv()).await.unwrap();
+        // Refused while so many others are in flight that it may be congestion, but for a second time.
+        assert_eq!(asker.counts().in_flight, 3);
+        drop(fourth.responder);
         assert_eq!(asker.next().await.1, Ended::Failed(Failure::Refused));
-        second.responder.answer([]).unwrap();
-        assert_eq!(asker.next().await.1, Ended::Answered(Vec::new()));
+        for asked in open {
+            asked.responder.answer([]).unwrap();
+            assert_eq!(asker.next().await.1, Ended::Answered(Vec::new()));
+        }
         asker.settle().await;
+    });
+}
+
+#[test]
+fn a_server_of_few_streams_answers_a_burst_though_each_request_has_two_chances() {
+    run(async {
+        for streams in [1, 3] {
+            let serving = ServeConfig { in_flight_max: streams, ..ServeConfig::default() };
+            let server = echo(Config { serve: Some(serving), ..Config::default() }).await;
+            let mut asker = Asker::new(Config::default());
+            for id in 0..100 {
+                asker.ask(asker.question(id, &server, LONG));
+            }
+            for _ in 0..100 {
+                asker.next_items().await;
+            }
+            asker.settle().await;
+        }
     });
 }

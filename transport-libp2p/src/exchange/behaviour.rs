@@ -298,6 +298,8 @@ impl Behaviour {
                 peer.dial = Dial::No;
                 self.fail_dialled(peer_id, &tried, error);
             }
+            // Somebody else was told that the peer is being dialled.
+            Dial::Theirs if matches!(error, DialError::DialPeerConditionFalse(_)) => return,
             // Their addresses need not have been ours.
             Dial::Theirs => peer.dial = Dial::No,
         }

@@ -107,9 +107,7 @@ impl Peer {
         if let Some(link) = self.link(connection) {
             link.in_flight.remove(&ticket);
         }
-        if self.in_flight_count() == 0 {
-            self.window.reset();
-        }
+        self.forget_congestion();
     }
 
     pub(super) fn connected(&mut self, connection: ConnectionId) {
@@ -122,10 +120,15 @@ impl Peer {
             return Vec::new();
         };
         let link = self.links.remove(place);
-        if self.in_flight_count() == 0 {
-            self.window.reset();
-        }
+        self.forget_congestion();
         link.in_flight.into_values().flatten().collect()
+    }
+
+    /// What was learned of a busy peer does not hold for one that has been left alone.
+    fn forget_congestion(&mut self) {
+        if self.in_flight_count() == 0 && self.waiting.is_empty() {
+            self.window = Window::new(self.window.max);
+        }
     }
 
     fn link(&mut self, connection: ConnectionId) -> Option<&mut Link> {
@@ -134,7 +137,8 @@ impl Peer {
 }
 
 /// How many streams the peer seems to take. It is cut to what is in flight when the peer drops one for
-/// having too many, as TCP's window is for a lost packet, and grows by one with each window of answers.
+/// having too many, as TCP's window is for a lost packet. It grows by one after as many answers as could
+/// have been dropped at once, so that it is not a request with its last chance that probes the peer.
 #[derive(Debug)]
 pub(super) struct Window {
     size: usize,
@@ -160,15 +164,10 @@ impl Window {
 
     pub(super) fn answered(&mut self) {
         self.answers += 1;
-        if self.answers >= self.size {
+        if self.answers >= self.max {
             self.size = self.size.saturating_add(1).min(self.max);
             self.answers = 0;
         }
-    }
-
-    /// Nothing is in flight, so that what was learned no longer holds.
-    fn reset(&mut self) {
-        *self = Self::new(self.max);
     }
 }
 
@@ -183,7 +182,7 @@ mod tests {
         assert_eq!(window.size(), 3);
         window.congested(9);
         assert_eq!(window.size(), 3, "congestion widens nothing");
-        for _ in 0..3 {
+        for _ in 0..16 {
             window.answered();
         }
         assert_eq!(window.size(), 4);
