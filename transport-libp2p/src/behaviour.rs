@@ -279,19 +279,22 @@ impl Behaviour {
     }
 
     fn take_commands(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut moved = false;
+        let mut moved = self.take_ended(cx);
         for _ in 0..COMMANDS_PER_ROUND {
-            match self.channels.commands.as_mut().poll_next(cx) {
-                Poll::Ready(Some(command)) => self.on_command(command),
-                Poll::Ready(None) | Poll::Pending => break,
-            }
+            let Poll::Ready(Some(command)) = self.channels.commands.as_mut().poll_next(cx) else { break };
+            // What was dropped before the command was given has made room for it.
+            self.take_ended(cx);
+            self.on_command(command);
             moved = true;
         }
-        for _ in 0..COMMANDS_PER_ROUND {
-            match self.channels.ended.as_mut().poll_next(cx) {
-                Poll::Ready(Some(handle)) => self.stop_providing(handle),
-                Poll::Ready(None) | Poll::Pending => break,
-            }
+        moved
+    }
+
+    /// Ends the providing of dropped handles: at most one message for each that there was.
+    fn take_ended(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        while let Poll::Ready(Some(handle)) = self.channels.ended.as_mut().poll_next(cx) {
+            self.stop_providing(handle);
             moved = true;
         }
         moved
