@@ -10,7 +10,7 @@ use crate::digest::Digest;
 use crate::experiment::{Checkpoint, Experiment};
 use crate::faults::{Fault, FaultError};
 use crate::log::QueryRun;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, ScenarioError};
 
 /// The version of the format that this program writes and reads.
 pub const VERSION: u32 = 1;
@@ -78,6 +78,15 @@ pub enum RecordError {
         /// Its version.
         found: u64,
     },
+    /// The recorded scenario cannot be.
+    #[error("{path}: the recorded scenario: {why}")]
+    Scenario {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        why: Box<ScenarioError>,
+    },
     /// A fault of the list cannot be.
     #[error("{path}: fault {number} of the list: {why}")]
     Fault {
@@ -143,6 +152,10 @@ impl Record {
             return Err(RecordError::Version { path, found: head.dragnet_sim_record });
         }
         let record: Self = serde_json::from_str(text).map_err(fail)?;
+        record
+            .scenario
+            .check()
+            .map_err(|why| RecordError::Scenario { path: path.clone(), why: why.into() })?;
         for (n, fault) in record.faults.iter().enumerate() {
             fault.check().map_err(|why| RecordError::Fault { path: path.clone(), number: n + 1, why })?;
         }

@@ -48,7 +48,7 @@ fn write(page: &mut String, experiment: &Experiment, summary: &Summary, show: &S
     latencies(page, experiment, summary)?;
     contacts(page, experiment, summary)?;
     bars(page, "How the queries ended", "queries", summary.reasons.iter().map(|(k, v)| (k.as_str(), *v)))?;
-    let title = format!("What went wrong: {} faults, and how often each kind struck", summary.faults_listed);
+    let title = format!("Faults: {} listed, and how often each kind struck", summary.faults_listed);
     bars(page, &title, "strikes", summary.faults.iter().map(|(k, v)| (*k, *v)))?;
     waterfall::write(page, experiment, show.query)?;
     page.push_str("</main>\n</body>\n</html>\n");
@@ -144,7 +144,7 @@ fn bars<'a>(
     let max = counts.clone().map(|(_, count)| count).max().unwrap_or(0).max(1);
     writeln!(page, "<section>\n<h2>{}</h2>", Escaped(title))?;
     if counts.clone().next().is_none() {
-        page.push_str("<p class=\"quiet\">None did.</p>\n");
+        page.push_str("<p class=\"quiet\">Nothing.</p>\n");
     }
     page.push_str("<div class=\"bars\">\n");
     for (name, count) in counts {

@@ -29,7 +29,7 @@ pub(super) fn write(page: &mut String, experiment: &Experiment, chosen: Option<u
     writeln!(
         page,
         "<section>\n<h2>The contacts of query {number}</h2>\n\
-         <p class=\"quiet\">{} contacts in {}; it ended: {reason}, with {} items. The number is how many leading \
+         <p class=\"quiet\">{} contacts in {}; it ended: {reason}; items: {}. The number is how many leading \
          bits the peer shares with the target: the more, the nearer. F is the fetch lane.</p>\n\
          <p class=\"legend\"><span><i class=\"key items\"></i>✓ items</span><span><i class=\"key replied\"></i>• \
          replied</span><span><i class=\"key failed\"></i>✗ failed</span><span><i class=\"key released\"></i>… let \

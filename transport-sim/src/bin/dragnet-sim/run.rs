@@ -23,6 +23,10 @@ pub(crate) fn run(args: &Run) -> Result<ExitCode> {
         "--query is {}, and must be below workload.lookups, which is {lookups}",
         args.query.unwrap_or(0),
     );
+    // Before a long run, not after it.
+    for path in args.report.iter().chain(&args.record) {
+        ensure_folder(path)?;
+    }
     let watch = Stopwatch::start();
     let mut experiment = Experiment::new(scenario, None, args.report.is_some())?;
     let summary = finish(&mut experiment, watch.read());
@@ -58,6 +62,13 @@ pub(crate) fn replay(args: &Replay) -> Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+fn ensure_folder(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let there = folder.is_none_or(Path::is_dir);
+    ensure!(there, "{}: cannot be written: its folder does not exist", path.display());
+    Ok(())
 }
 
 /// Runs a scenario that is set up, with a bar.
