@@ -2,9 +2,9 @@
 
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use dragnet_core::front::{
     self, Client, Contact, Driver, Event, FrontConfig, Lookup, QueryHandle, Transport,
@@ -14,7 +14,7 @@ use futures::StreamExt;
 use futures::executor::LocalPool;
 use futures::task::{LocalSpawnExt, waker};
 
-use crate::kit::{LOCAL, Rig, VirtualClock, Wire, Woken, Words, ask, ms, ready, word};
+use crate::kit::{LOCAL, Rig, VirtualClock, Wire, Woken, Words, ask, lock, ms, ready, walk, word};
 
 /// A behaviour of somebody else's: it receives, hands in, and polls the driver, all in its own poll.
 struct Behaviour {
@@ -60,6 +60,51 @@ fn what_is_handed_in_before_a_poll_is_taken_by_that_poll() {
     assert_eq!(behaviour.driver.transport().view().open(), 1);
     rig.client = None;
     assert!(woken.take());
+}
+
+/// A transport in which the asker gives up in the very middle of a start.
+struct GivesUp {
+    wire: Wire,
+    handle: Arc<Mutex<Option<QueryHandle<Words>>>>,
+}
+
+impl Transport for GivesUp {
+    type Network = Words;
+
+    fn closest(&mut self, target: &Key, count: usize) -> Vec<u32> {
+        drop(lock(&self.handle).take());
+        self.wire.closest(target, count)
+    }
+
+    fn contact(&mut self, contact: Contact<Words>) {
+        self.wire.contact(contact);
+    }
+
+    fn lookup(&mut self, lookup: Lookup<Words>) {
+        self.wire.lookup(lookup);
+    }
+
+    fn release(&mut self, request: RequestId) {
+        self.wire.release(request);
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event<Words>> {
+        self.wire.poll_event(cx)
+    }
+}
+
+#[test]
+fn a_handle_dropped_while_its_query_starts_cancels_it() {
+    let clock = VirtualClock::new();
+    let wire = Wire::new(clock.clone());
+    let view = wire.view();
+    view.silent(1..=20);
+    let slot = Arc::new(Mutex::new(None));
+    let transport = GivesUp { wire, handle: Arc::clone(&slot) };
+    let (client, mut driver) = front::new(transport, clock, LOCAL, [7; 32]);
+    *lock(&slot) = Some(client.query(walk(b"somewhere")).expect("the query starts"));
+    assert!(driver.poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!((driver.live(), view.open(), client.metrics().queries_cancelled), (0, 0, 1));
 }
 
 /// A transport that only one thread can use.
