@@ -132,13 +132,13 @@ pub(crate) struct LiveQuery {
     pub(crate) started: Time,
     pub(crate) results_max: u32,
     pub(crate) results: u32,
-    /// When the first item was delivered; [`Time::MAX`] before.
+    /// When the first item was delivered, if there are results; [`Time::MAX`] before.
     pub(crate) first_item: Time,
 }
 
 impl LiveQuery {
     pub(crate) fn first_item(&self) -> Option<Duration> {
-        (self.first_item != Time::MAX).then(|| self.first_item - self.started)
+        (self.results > 0).then(|| self.first_item - self.started)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the properties have found, each in its shortest form.
 
+use std::time::Duration;
+
 use dragnet_core::{
     Caps, EngineConfig, LookupTotals, Output, Query, QueryConfig, QueryEngine, QueryId, Reason, Reply,
     ReputationConfig, RequestId, Route, Step, Time,
@@ -94,4 +96,14 @@ fn the_first_to_wait_for_a_peer_is_the_first_to_be_let_through() {
         panic!("{outputs:?}")
     };
     assert_eq!(query, second);
+}
+
+#[test]
+fn an_item_at_the_end_of_time_is_an_item() {
+    let mut engine = engine(EngineConfig::default());
+    let config = QueryConfig::balanced().with_timeout(Duration::MAX).with_request_timeout(Duration::MAX);
+    let (query, requests) = start(&mut engine, Query::new(7).fetch_from([1, 2]).config(config));
+    engine.handle_reply(Time::MAX, requests[0], Reply::with_items(vec![Note { id: 1, version: 0 }]));
+    let stats = engine.status(query).expect("it lives");
+    assert_eq!(stats.first_item, Some(Time::MAX - NOW));
 }
