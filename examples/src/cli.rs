@@ -1,0 +1,199 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use dragnet_libp2p::KAD_PROTOCOL;
+
+use crate::duration;
+
+/// A marketplace of package descriptions: peers share what they know, and search what others share.
+#[derive(Parser, Debug)]
+#[command(
+    name = "marketplace",
+    version,
+    after_help = "Exit codes: 0 found or done, 1 nothing found, 2 bad use, 3 no peer could be reached."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Print one JSON object a line.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Start a network of real peers in this process, some of them bad, and search it.
+    Demo(DemoArgs),
+    /// Run a peer that shares packages and answers others, until Ctrl-C.
+    Node(NodeArgs),
+    /// Search the packages that the network shares; results come as they are found.
+    Search(SearchArgs),
+    /// Get a record of the DHT.
+    Get(GetArgs),
+    /// Put a record into the DHT.
+    Put(PutArgs),
+    /// List the peers that provide a key.
+    Providers(ProvidersArgs),
+    /// Announce to provide keys, and keep at it until Ctrl-C.
+    Provide(ProvideArgs),
+}
+
+/// The demo's settings.
+#[derive(Args, Debug, Clone)]
+pub struct DemoArgs {
+    /// Peers to start: one asks, one lies, one is silent, one is stopped halfway.
+    #[arg(long, default_value_t = 12, value_name = "N", value_parser = clap::value_parser!(u16).range(5..=200))]
+    pub nodes: u16,
+    /// Searches in all.
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub queries: u32,
+    /// Searches at once.
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub concurrency: u16,
+    /// What is random is drawn from this: the same seed spreads and searches the same.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// Share the packages of this file, not those of `cargo metadata`.
+    #[arg(long, value_name = "FILE")]
+    pub packages: Option<PathBuf>,
+    /// Show the searches for these words; otherwise for some that are found.
+    #[arg(value_name = "TERM")]
+    pub terms: Vec<String>,
+}
+
+/// Which network, and how to get in.
+#[derive(Args, Debug, Clone)]
+pub struct NetworkArgs {
+    /// A peer of the network, such as /ip4/192.0.2.1/tcp/4001/p2p/12D3…; may be repeated.
+    #[arg(long, required = true, value_name = "ADDR")]
+    pub boot: Vec<String>,
+    /// The Kademlia protocol that the network speaks.
+    #[arg(long, default_value = KAD_PROTOCOL, value_name = "NAME")]
+    pub protocol: String,
+}
+
+/// What to share.
+#[derive(Args, Debug, Clone, Default)]
+#[group(multiple = false)]
+pub struct SharedArgs {
+    /// Share the packages that this file lists in JSON.
+    #[arg(long, value_name = "FILE")]
+    pub packages: Option<PathBuf>,
+    /// Share the packages that the workspace of the current directory depends on.
+    #[arg(long)]
+    pub cargo_metadata: bool,
+}
+
+/// The settings of `node`.
+#[derive(Args, Debug, Clone)]
+pub struct NodeArgs {
+    /// Where to listen, such as /ip4/0.0.0.0/tcp/4001; port 0 takes a free one; may be repeated.
+    #[arg(long, required = true, value_name = "ADDR")]
+    pub listen: Vec<String>,
+    /// A peer of the network, such as /ip4/192.0.2.1/tcp/4001/p2p/12D3…; may be repeated. Without any,
+    /// this is the network's first.
+    #[arg(long, value_name = "ADDR")]
+    pub boot: Vec<String>,
+    /// The Kademlia protocol that the network speaks.
+    #[arg(long, default_value = KAD_PROTOCOL, value_name = "NAME")]
+    pub protocol: String,
+    /// What to share.
+    #[command(flatten)]
+    pub shared: SharedArgs,
+}
+
+/// The settings of `search`.
+#[derive(Args, Debug, Clone)]
+pub struct SearchArgs {
+    /// Which network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Search these packages of one's own before the network's.
+    #[command(flatten)]
+    pub shared: SharedArgs,
+    /// Only packages of this category.
+    #[arg(long, value_name = "NAME")]
+    pub category: Option<String>,
+    /// Only packages with this keyword.
+    #[arg(long, value_name = "NAME")]
+    pub tag: Option<String>,
+    /// End after so many results.
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub limit: u16,
+    /// End after so long.
+    #[arg(long, default_value = "5s", value_name = "TIME", value_parser = duration::parse)]
+    pub timeout: Duration,
+    /// Words that a package must contain; the providers of the first are asked.
+    #[arg(value_name = "TERM", required_unless_present_any = ["category", "tag"])]
+    pub terms: Vec<String>,
+}
+
+/// The settings of `get`.
+#[derive(Args, Debug, Clone)]
+pub struct GetArgs {
+    /// Which network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// End after so long.
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = duration::parse)]
+    pub timeout: Duration,
+    /// The record's key, such as /dragnet/greeting.
+    pub key: String,
+}
+
+/// The settings of `put`.
+#[derive(Args, Debug, Clone)]
+pub struct PutArgs {
+    /// Which network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// The record's key, such as /dragnet/greeting.
+    pub key: String,
+    /// The record's value.
+    pub value: String,
+}
+
+/// The settings of `providers`.
+#[derive(Args, Debug, Clone)]
+pub struct ProvidersArgs {
+    /// Which network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// End after so many providers.
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub limit: u16,
+    /// End after so long.
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = duration::parse)]
+    pub timeout: Duration,
+    /// The key: a SHA-256 multihash in hexadecimal digits, 1220….
+    #[arg(value_name = "MULTIHASH_HEX", required_unless_present = "term")]
+    pub key: Option<String>,
+    /// The key of this term instead, under which packages are published.
+    #[arg(long, value_name = "TERM", conflicts_with = "key")]
+    pub term: Option<String>,
+}
+
+/// The settings of `provide`.
+#[derive(Args, Debug, Clone)]
+pub struct ProvideArgs {
+    /// Which network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Where to listen; may be repeated.
+    #[arg(long, default_value = "/ip4/0.0.0.0/tcp/0", value_name = "ADDR")]
+    pub listen: Vec<String>,
+    /// Answer searches from these packages.
+    #[command(flatten)]
+    pub shared: SharedArgs,
+    /// The keys: SHA-256 multihashes in hexadecimal digits, 1220….
+    #[arg(value_name = "MULTIHASH_HEX", required_unless_present = "term")]
+    pub keys: Vec<String>,
+    /// The key of this term, under which packages are published; may be repeated.
+    #[arg(long, value_name = "TERM")]
+    pub term: Vec<String>,
+}

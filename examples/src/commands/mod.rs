@@ -1,0 +1,28 @@
+//! The commands that work with any network.
+
+mod node;
+mod providers;
+mod records;
+mod search;
+
+pub use node::node;
+pub use providers::{provide, providers};
+pub use records::{get, put};
+pub use search::search;
+
+use std::sync::Arc;
+
+use crate::catalogue::Catalogue;
+use crate::cli::SharedArgs;
+use crate::error::Error;
+use crate::source;
+
+/// The packages that a command line names; none if it names none.
+async fn shared(args: &SharedArgs) -> Result<Arc<Catalogue>, Error> {
+    let packages = match (args.packages.clone(), args.cargo_metadata) {
+        (Some(path), _) => smol::unblock(move || source::from_file(&path)).await?,
+        (None, true) => smol::unblock(source::from_cargo).await?,
+        (None, false) => Vec::new(),
+    };
+    Ok(Arc::new(packages.into_iter().collect()))
+}

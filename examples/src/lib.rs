@@ -1,0 +1,31 @@
+//! The parts of the runnable programs on Dragnet.
+//!
+//! `marketplace` shares and searches the descriptions of software packages. What belongs to any
+//! program on Dragnet is in the libraries; here is what this one adds:
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`package`], [`question`] | what is shared and what is asked, as values and on the wire |
+//! | [`catalogue`] | one peer's packages, and its answers |
+//! | [`market`] | a search: one's own packages, then the network's, each checked |
+//! | [`source`] | where packages come from |
+//! | [`peer`], [`announce`] | a node in this process; announcing many keys |
+//! | [`commands`], [`demo`] | what the command line does |
+//! | [`cli`], [`args`], [`output`], [`table`], [`duration`], [`error`], [`signals`] | the command line itself |
+
+pub mod announce;
+pub mod args;
+pub mod catalogue;
+pub mod cli;
+pub mod commands;
+pub mod demo;
+pub mod duration;
+pub mod error;
+pub mod market;
+pub mod output;
+pub mod package;
+pub mod peer;
+pub mod question;
+pub mod signals;
+pub mod source;
+pub mod table;

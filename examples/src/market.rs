@@ -1,0 +1,186 @@
+//! Searching the market: one's own packages first, then those of the network.
+
+use std::collections::{HashSet, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use dragnet_core::front::{DriverGone, QueryHandle};
+use dragnet_core::{Invalid, QueryConfig, QueryStats, Reason, StartError};
+use dragnet_libp2p::{Answer, Ask, Client, Libp2p, provider_key, query};
+use futures::{Stream, StreamExt};
+use libp2p::PeerId;
+
+use crate::catalogue::Catalogue;
+use crate::package::Package;
+use crate::question::Question;
+
+/// A peer's access to the market: its own packages, and a client of the network.
+#[derive(Clone)]
+pub struct Market {
+    client: Client,
+    own: Arc<Catalogue>,
+}
+
+impl Market {
+    /// Access by this client, with these packages of one's own.
+    pub const fn new(client: Client, own: Arc<Catalogue>) -> Self {
+        Self { client, own }
+    }
+
+    /// Searches one's own packages and then the network, for at most `max_results` packages.
+    ///
+    /// Peers filter what they send by the question; what they send is checked against it once more.
+    ///
+    /// # Errors
+    ///
+    /// When too many searches run, or the node is shut down.
+    pub fn search(&self, question: &Question, config: QueryConfig) -> Result<Search, StartError> {
+        let limit = config.max_results;
+        let own: VecDeque<Package> = self.own.search(question, limit).into_iter().cloned().collect();
+        let network = if own.len() < limit { Some(self.ask_network(question, config)?) } else { None };
+        let seen = own.iter().map(Package::id).collect();
+        Ok(Search { own, network, seen, limit, given: 0, duplicates: 0 })
+    }
+
+    fn ask_network(
+        &self,
+        question: &Question,
+        config: QueryConfig,
+    ) -> Result<QueryHandle<Libp2p>, StartError> {
+        let key = provider_key(question.key_term().as_bytes());
+        let asked = question.clone();
+        let judge = move |_: &Ask, answer: &Answer| check(&asked, answer).map(drop);
+        self.client.query(query::search(key, question.encode()).validator(judge).config(config))
+    }
+}
+
+/// The package that an answer holds, if it is one that was asked for, under its own id.
+fn check(question: &Question, answer: &Answer) -> Result<Package, Invalid> {
+    let fetched = answer.fetched().ok_or_else(|| Invalid::new("not by the fetch protocol"))?;
+    let package = Package::decode(&fetched.body).map_err(|error| Invalid::new(error.to_string()))?;
+    if package.id().as_bytes() != fetched.id {
+        return Err(Invalid::new("a package under another's id"));
+    }
+    if question.matches(&package) { Ok(package) } else { Err(Invalid::new("a package not asked for")) }
+}
+
+/// One package that was found.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    /// The package.
+    pub package: Package,
+    /// The peer that gave it first; `None` for one's own.
+    pub from: Option<PeerId>,
+    /// From the start of the search.
+    pub elapsed: Duration,
+}
+
+/// A search that runs: the stream of its distinct packages. Dropping it cancels it.
+#[derive(Debug)]
+#[must_use = "dropping a search cancels it"]
+pub struct Search {
+    own: VecDeque<Package>,
+    network: Option<QueryHandle<Libp2p>>,
+    /// The ids of one's own packages that are found: when a peer gives them too, they are duplicates.
+    seen: HashSet<String>,
+    limit: usize,
+    given: usize,
+    duplicates: u32,
+}
+
+/// How a search ended.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// Why.
+    pub reason: Reason,
+    /// Distinct packages found, one's own included.
+    pub results: usize,
+    /// What the network took; nothing if it was not asked.
+    pub stats: QueryStats,
+    /// Valid answers that had been seen before.
+    pub duplicates: u32,
+}
+
+impl Search {
+    /// Waits for the end. Packages that were not taken from the stream are counted and dropped.
+    ///
+    /// # Errors
+    ///
+    /// When the node is gone.
+    pub async fn ending(mut self) -> Result<Ending, DriverGone> {
+        while self.next().await.is_some() {}
+        let Some(network) = &mut self.network else {
+            let stats = QueryStats::default();
+            return Ok(Ending { reason: Reason::EnoughResults, results: self.given, stats, duplicates: 0 });
+        };
+        // After the last result that was wanted the query was cancelled, and is about to end.
+        while network.next().await.is_some() {}
+        let outcome = network.outcome().ok_or(DriverGone)?;
+        let reason = if self.given >= self.limit { Reason::EnoughResults } else { outcome.reason };
+        let duplicates = self.duplicates + outcome.stats.duplicate;
+        Ok(Ending { reason, results: self.given, stats: outcome.stats, duplicates })
+    }
+
+    fn give(&mut self, hit: Hit) -> Poll<Option<Hit>> {
+        self.given += 1;
+        if self.given == self.limit
+            && let Some(network) = &self.network
+        {
+            network.cancel();
+        }
+        Poll::Ready(Some(hit))
+    }
+}
+
+impl Stream for Search {
+    type Item = Hit;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Hit>> {
+        if self.given >= self.limit {
+            return Poll::Ready(None);
+        }
+        if let Some(package) = self.own.pop_front() {
+            return self.give(Hit { package, from: None, elapsed: Duration::ZERO });
+        }
+        loop {
+            let Some(network) = &mut self.network else { return Poll::Ready(None) };
+            let Some(found) = ready!(network.poll_next_unpin(cx)) else { return Poll::Ready(None) };
+            let body = found.item.fetched().map(|fetched| &fetched.body);
+            // The validator has read it before.
+            let Some(Ok(package)) = body.map(|body| Package::decode(body)) else { continue };
+            if self.seen.contains(&package.id()) {
+                self.duplicates += 1;
+                continue;
+            }
+            return self.give(Hit { package, from: found.from, elapsed: found.elapsed });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::package::tests::package;
+    use bytes::Bytes;
+    use dragnet_libp2p::exchange::FetchItem;
+
+    #[test]
+    fn an_answer_must_be_a_package_that_was_asked_for_under_its_own_id() {
+        let question = Question::new(&["async"], None, None).unwrap();
+        let judge = |id: &str, body: Bytes| {
+            let item = FetchItem { id: Bytes::copy_from_slice(id.as_bytes()), body };
+            check(&question, &Answer::Fetched(item))
+                .map(|package| package.name)
+                .map_err(|why| why.to_string())
+        };
+        let (good, other) = (package("async-io", &[], &[]), package("serde", &[], &[]));
+        assert_eq!(judge("async-io@1.2.3", good.encode()), Ok("async-io".to_string()));
+        assert!(judge("async-io@9.9.9", good.encode()).unwrap_err().contains("another's id"));
+        assert!(judge("serde@1.2.3", other.encode()).unwrap_err().contains("not asked for"));
+        assert!(judge("x", Bytes::from_static(b"\xff")).unwrap_err().contains("not a package"));
+        let peer = Answer::Provider(PeerId::random());
+        assert!(check(&question, &peer).is_err());
+    }
+}

@@ -1,0 +1,105 @@
+//! A network of `marketplace node`s, and everything that is done with it from the command line.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
+mod common;
+
+use std::io::Write;
+
+use common::{Program, run};
+use serde_json::Value;
+
+const PACKAGES: &str = r#"[
+    {"name": "async-io", "version": "2.0.0", "description": "Timers", "keywords": ["async", "timer"],
+     "categories": ["asynchronous"]},
+    {"name": "async-task", "version": "4.0.0", "keywords": ["async"], "categories": ["concurrency"]},
+    {"name": "serde", "version": "1.0.0", "keywords": ["encoding"]}
+]"#;
+
+/// Two nodes that share the same packages, and where the first is.
+fn network() -> (Program, Program, String) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(PACKAGES.as_bytes()).unwrap();
+    let path = file.path().to_str().unwrap();
+    let listen = ["node", "--json", "--listen", "/ip4/127.0.0.1/tcp/0", "--packages", path];
+    let mut first = Program::start(listen);
+    let address = first.object("listening")["address"].as_str().unwrap().to_string();
+    let mut second = Program::start(listen.into_iter().chain(["--boot", &address]));
+    assert_eq!(second.object("sharing")["packages"], 3);
+    assert!(second.object("announced")["terms"].as_u64().unwrap() >= 8);
+    // The first learns that somebody has come, and announces too.
+    first.object("announced");
+    (first, second, address)
+}
+
+fn stop(mut node: Program) {
+    node.interrupt();
+    let ended = node.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.lines.last().unwrap().contains("stopped"), "{ended:?}");
+}
+
+fn names(objects: &[Value]) -> Vec<&str> {
+    let hits = objects.iter().filter(|object| object["kind"] == "hit");
+    let mut names: Vec<&str> = hits.map(|hit| hit["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn packages_are_found_filtered_and_counted() {
+    let (first, second, boot) = network();
+    let search = |args: &[&str]| run([&["search", "--json", "--boot", &boot], args].concat());
+
+    let found = search(&["async"]);
+    assert_eq!(found.code, Some(0), "{found:?}");
+    let objects = found.objects();
+    assert_eq!(names(&objects), ["async-io", "async-task"]);
+    let summary = objects.last().unwrap();
+    assert_eq!((&summary["results"], &summary["duplicates_removed"]), (&2.into(), &2.into()), "{summary}");
+
+    assert_eq!(names(&search(&["async", "timers"]).objects()), ["async-io"]);
+    assert_eq!(names(&search(&["--category", "concurrency", "async"]).objects()), ["async-task"]);
+    assert_eq!(names(&search(&["--tag", "encoding"]).objects()), ["serde"]);
+    let one = search(&["--limit", "1", "async"]).objects();
+    assert_eq!((names(&one).len(), &one.last().unwrap()["reason"]), (1, &"enough results".into()));
+
+    let nothing = search(&["--timeout", "3s", "nonesuch"]);
+    assert_eq!(nothing.code, Some(1), "{nothing:?}");
+
+    let text = run(["search", "--boot", &boot, "serde"]);
+    assert!(text.lines[0].contains("serde 1.0.0"), "{text:?}");
+    assert!(text.lines[1].starts_with("1 found, 1 duplicates removed"), "{text:?}");
+    stop(second);
+    stop(first);
+}
+
+#[test]
+fn records_and_providers_are_published_and_found() {
+    let (first, second, boot) = network();
+
+    let put = run(["put", "--json", "--boot", &boot, "/dragnet/greeting", "hello"]);
+    assert_eq!((put.code, &put.objects()[0]["kind"]), (Some(0), &"stored".into()), "{put:?}");
+    let got = run(["get", "--boot", &boot, "/dragnet/greeting"]);
+    assert_eq!((got.code, got.lines), (Some(0), vec!["hello".to_string()]), "{}", got.errors);
+    let missing = run(["get", "--boot", &boot, "--timeout", "3s", "/dragnet/none"]);
+    assert_eq!(missing.code, Some(1), "{missing:?}");
+    assert!(missing.errors.contains("no record under `/dragnet/none`"), "{missing:?}");
+
+    let providers = run(["providers", "--json", "--boot", &boot, "--term", "serde"]);
+    assert_eq!((providers.code, providers.lines.len()), (Some(0), 2), "{providers:?}");
+
+    let key = format!("1220{}", "ab".repeat(32));
+    let none = run(["providers", "--boot", &boot, "--timeout", "3s", &key]);
+    assert_eq!(none.code, Some(1), "{none:?}");
+    let provide = ["provide", "--json", "--boot", &boot, "--listen", "/ip4/127.0.0.1/tcp/0", &key];
+    let mut provider = Program::start(provide);
+    let peer = provider.object("listening")["peer"].clone();
+    assert_eq!(provider.object("providing")["key"], key.as_str());
+    let found = run(["providers", "--json", "--boot", &boot, &key]);
+    assert_eq!((found.code, &found.objects()[0]["peer"]), (Some(0), &peer), "{found:?}");
+    stop(provider);
+    stop(second);
+    stop(first);
+}
