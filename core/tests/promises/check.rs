@@ -12,7 +12,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 
 use super::ledger::Ledger;
 use super::network::Toy;
-use super::scenario::{Scenario, scenario};
+use super::scenario::{Scenario, Setup, scenario};
 use super::world::{Event, Trace, run_loud};
 
 /// What is wrong, if something is.
@@ -22,16 +22,17 @@ const CASES: u64 = 128;
 
 /// Checks a property on `PROPTEST_CASES` scenarios. The seed of the first is `PROPTEST_RNG_SEED`, or
 /// drawn at random, and each one's is the last one's plus one: so a failing seed alone brings its case
-/// back.
-pub(crate) fn holds(test: &str, property: impl Fn(&Scenario) -> Verdict) {
+/// back. `prepare` sets what the property needs.
+pub(crate) fn holds(test: &str, prepare: fn(&mut Setup), property: fn(&Scenario) -> Verdict) {
     let first = from_env("PROPTEST_RNG_SEED").unwrap_or_else(|| TestRunner::default().rng().next_u64());
     let cases = from_env("PROPTEST_CASES").unwrap_or(CASES);
     for seed in (0..cases).map(|case| first.wrapping_add(case)) {
-        let Err(error) =
-            runner(seed).run(&scenario(), |scenario| property(&scenario).map_err(TestCaseError::fail))
-        else {
-            continue;
-        };
+        let prepared = scenario().prop_map(move |mut scenario| {
+            prepare(&mut scenario.setup);
+            scenario
+        });
+        let checked = |scenario: Scenario| property(&scenario).map_err(TestCaseError::fail);
+        let Err(error) = runner(seed).run(&prepared, checked) else { continue };
         if let TestError::Fail(_, scenario) = &error {
             println!("{:#?}", scenario.setup);
             // It may panic: then that is the failure, and all up to it has been printed.

@@ -10,6 +10,7 @@ mod coverage;
 mod endings;
 mod ledger;
 mod network;
+mod reference;
 mod regressions;
 mod results;
 mod sameness;
@@ -18,14 +19,14 @@ mod timeouts;
 mod world;
 
 use check::holds;
+use scenario::Setup;
 
 /// A test for each promise, named by it.
 macro_rules! promises {
-    ($($(#[$meta:meta])* $name:ident: $property:path;)*) => {$(
-        $(#[$meta])*
+    ($($name:ident: $property:path;)*) => {$(
         #[test]
         fn $name() {
-            holds(stringify!($name), $property);
+            holds(stringify!($name), |_| (), $property);
         }
     )*};
 }
@@ -48,4 +49,10 @@ promises! {
         bounds::every_table_stays_within_its_cap_and_ends_empty;
     promise_10_same_seed_and_inputs_same_outputs: sameness::same_seed_and_inputs_same_outputs;
     promise_11_unknown_late_repeated_and_backward_inputs_change_nothing: sameness::noise_changes_nothing;
+}
+
+#[test]
+fn the_engine_says_what_the_reference_says() {
+    let test = "the_engine_says_what_the_reference_says";
+    holds(test, Setup::forget_nothing, reference::the_engine_says_what_the_reference_says);
 }

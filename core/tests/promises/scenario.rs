@@ -99,6 +99,12 @@ pub(crate) struct ReplyPlan {
 
 /// Whether nothing is ever forgotten: neither a peer for want of room, nor what it did.
 impl Setup {
+    /// The same with room for every peer, and without decay.
+    pub(crate) fn forget_nothing(&mut self) {
+        self.config.caps.peers_max = PEERS.into();
+        self.config.reputation.half_life = NEVER;
+    }
+
     pub(crate) fn remembers_peers(&self) -> bool {
         self.config.caps.peers_max >= usize::from(PEERS)
     }

@@ -1,0 +1,187 @@
+//! What follows from an input: contacts begin, wait and are let through, and queries end.
+
+use dragnet_core::{QueryId, Reason, Step};
+
+use super::super::network::PEERS;
+use super::lane::{Lane, Next, State};
+use super::query::Asked;
+use super::{Place, Reference, Said};
+
+impl Reference {
+    pub(super) fn next(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    pub(super) fn asked(&mut self, query: QueryId) -> &mut Asked {
+        self.asked.iter_mut().find(|asked| asked.id == query).expect("it lives")
+    }
+
+    pub(super) fn lane(&mut self, query: QueryId, step: Step) -> &mut Lane {
+        self.asked(query).lane(step)
+    }
+
+    /// Whether this contact or lookup is in flight.
+    pub(super) fn is_open(&self, (query, step, peer): Place) -> bool {
+        let asked = self.asked.iter().find(|asked| asked.id == query);
+        let lane = asked.and_then(|asked| asked.lanes.iter().find(|lane| lane.step == step));
+        lane.is_some_and(|lane| match peer {
+            Some(peer) => {
+                lane.candidates.iter().any(|other| other.peer == peer && other.state.is_in_flight())
+            }
+            None => lane.lookup.is_some(),
+        })
+    }
+
+    pub(super) fn mark_ready(&mut self, query: QueryId) {
+        let lives = self.asked.iter().any(|asked| asked.id == query);
+        if lives && !self.ready.contains(&query) {
+            self.ready.push_back(query);
+        }
+    }
+
+    pub(super) fn settle(&mut self) {
+        loop {
+            if let Some(query) = self.ready.pop_front() {
+                if self.asked.iter().any(|asked| asked.id == query) {
+                    self.go_on(query);
+                }
+            } else if let Some(peer) = self.freed.pop_front() {
+                self.let_through(peer);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn go_on(&mut self, query: QueryId) {
+        let steps: Vec<Step> = self.asked(query).lanes.iter().map(|lane| lane.step).collect();
+        let mut is_open = false;
+        let mut have_converged = steps.len() > 1;
+        for step in steps {
+            match self.fill(query, step) {
+                None => is_open = true,
+                Some(has_converged) => have_converged &= has_converged || step == Step::Fetch,
+            }
+        }
+        if !is_open {
+            self.finish(query, if have_converged { Reason::Converged } else { Reason::Exhausted });
+        }
+    }
+
+    /// Whether the lane has converged, if it is at its end.
+    fn fill(&mut self, query: QueryId, step: Step) -> Option<bool> {
+        loop {
+            let asked = self.asked(query);
+            let config = asked.query.config.clone();
+            let lane = asked.lane(step);
+            let next =
+                lane.next(config.closest, |peer| lane.has_slot(peer, config.fan_out, config.hedges_max));
+            match next {
+                Next::Contact(peer) if self.peers.is_barred(self.now, peer) => self.skip(query, step, peer),
+                Next::Contact(peer) => self.contact(query, step, peer),
+                Next::Wait => return None,
+                Next::End { has_converged } => {
+                    if step != Step::Fetch {
+                        self.lane(query, step).ended = Some(has_converged);
+                    }
+                    return Some(has_converged);
+                }
+            }
+        }
+    }
+
+    fn skip(&mut self, query: QueryId, step: Step, peer: u8) {
+        self.lane(query, step).get(peer).state = State::Skipped;
+        self.asked(query).barred += 1;
+    }
+
+    fn contacts_per_peer(&self) -> usize {
+        self.setup.config.caps.contacts_per_peer.max(1)
+    }
+
+    fn contact(&mut self, query: QueryId, step: Step, peer: u8) {
+        let sequence = self.next();
+        self.lane(query, step).get(peer).chosen = sequence;
+        let per_peer_max = self.contacts_per_peer();
+        let standing = self.peers.get(peer);
+        if standing.waiting.is_empty() && standing.in_flight < per_peer_max {
+            self.send(query, step, peer);
+        } else {
+            standing.waiting.push_back((query, step));
+            self.lane(query, step).get(peer).state = State::Waiting;
+        }
+    }
+
+    fn send(&mut self, query: QueryId, step: Step, peer: u8) {
+        let (sequence, now) = (self.next(), self.now);
+        let asked = self.asked(query);
+        asked.contacted = asked.contacted.saturating_add(1);
+        let fan_out = asked.query.config.fan_out;
+        let (expected, overdue) = asked.lane(step).in_flight_to(peer);
+        asked.hedged += u32::from(expected + overdue >= fan_out);
+        let candidate = asked.lane(step).get(peer);
+        candidate.state = State::InFlight;
+        candidate.timer_set = sequence;
+        candidate.sent = now;
+        self.peers.get(peer).in_flight += 1;
+        self.said.push(Said::Begun((query, step, Some(peer))));
+    }
+
+    fn let_through(&mut self, peer: u8) {
+        while self.peers.get(peer).in_flight < self.contacts_per_peer() {
+            let Some((query, step)) = self.peers.get(peer).waiting.pop_front() else { return };
+            let is_barred = self.peers.is_barred(self.now, peer);
+            let asked = self.asked(query);
+            let (fan_out, hedges_max) = (asked.query.config.fan_out, asked.query.config.hedges_max);
+            let lane = asked.lane(step);
+            let is_wanted = lane.ended.is_none() && lane.has_slot(peer, fan_out, hedges_max);
+            if is_wanted && !is_barred {
+                self.send(query, step, peer);
+                continue;
+            }
+            lane.get(peer).state = State::New;
+            if is_barred {
+                self.skip(query, step, peer);
+            }
+            self.mark_ready(query);
+        }
+    }
+
+    pub(super) fn end_contact(&mut self, query: QueryId, step: Step, peer: u8, state: State) {
+        self.lane(query, step).get(peer).state = state;
+        self.leave(peer);
+    }
+
+    fn leave(&mut self, peer: u8) {
+        let standing = self.peers.get(peer);
+        standing.in_flight -= 1;
+        if !standing.waiting.is_empty() {
+            self.freed.push_back(peer);
+        }
+    }
+
+    /// Ends a query: what is in flight for it is released in the order in which it was chosen.
+    pub(super) fn finish(&mut self, query: QueryId, reason: Reason) {
+        let place = self.asked.iter().position(|asked| asked.id == query).expect("a query ends once");
+        let mut asked = self.asked.remove(place);
+        for peer in 0..PEERS {
+            self.peers.get(peer).waiting.retain(|(other, _)| *other != query);
+        }
+        for (_, step, contact) in asked.in_flight() {
+            let peer = contact.map(|(peer, ..)| peer);
+            self.said.push(Said::Released(Some((query, step, peer))));
+            let Some((peer, state, sent)) = contact else { continue };
+            self.leave(peer);
+            if state == State::Overdue {
+                self.peers.given_up(peer, self.now.since(sent));
+                if reason == Reason::DeadlineReached {
+                    asked.failed = asked.failed.saturating_add(1);
+                    self.peers.failure(peer);
+                }
+            }
+        }
+        let stats = asked.stats(self.now);
+        self.said.push(Said::Finished(query, reason, asked.delivered.len(), stats));
+    }
+}

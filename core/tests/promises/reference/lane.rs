@@ -1,0 +1,132 @@
+//! The candidates of one lane.
+
+use dragnet_core::{Distance, Key, Network, Step, Time};
+
+use super::super::network::Toy;
+
+pub(super) struct Lane {
+    pub(super) step: Step,
+    /// Where a walk goes.
+    target: Option<Key>,
+    /// A lookup in flight, and when it began in the order of things.
+    pub(super) lookup: Option<u64>,
+    /// Whether a route at its end has converged.
+    pub(super) ended: Option<bool>,
+    /// The next to be asked first.
+    pub(super) candidates: Vec<Candidate>,
+}
+
+pub(super) struct Candidate {
+    pub(super) peer: u8,
+    rank: Rank,
+    pub(super) state: State,
+    /// When it was chosen, and its timer last set, in the order of things.
+    pub(super) chosen: u64,
+    pub(super) timer_set: u64,
+    pub(super) sent: Time,
+}
+
+/// What comes first: the near ones in a walk, the best ones in a fetch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Distance(Distance),
+    Badness((u64, u64)),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    New,
+    Waiting,
+    InFlight,
+    Overdue,
+    Replied,
+    Failed,
+    Skipped,
+}
+
+impl State {
+    pub(super) fn is_in_flight(self) -> bool {
+        matches!(self, Self::InFlight | Self::Overdue)
+    }
+}
+
+pub(super) enum Next {
+    Contact(u8),
+    Wait,
+    End { has_converged: bool },
+}
+
+impl Lane {
+    pub(super) fn new(step: Step, target: Option<Key>) -> Self {
+        Self { step, target, lookup: None, ended: None, candidates: Vec::new() }
+    }
+
+    pub(super) fn is_walking(&self) -> bool {
+        self.target.is_some() && self.ended.is_none()
+    }
+
+    pub(super) fn get(&mut self, peer: u8) -> &mut Candidate {
+        let candidate = self.candidates.iter_mut().find(|candidate| candidate.peer == peer);
+        candidate.expect("who is contacted is a candidate")
+    }
+
+    /// Whether somebody is dropped: the new peer, or a farther one that has not been chosen.
+    pub(super) fn offer(&mut self, peer: u8, badness: (u64, u64), candidates_max: usize) -> bool {
+        if self.candidates.iter().any(|candidate| candidate.peer == peer) {
+            return false;
+        }
+        let rank = match self.target {
+            Some(target) => Rank::Distance(Toy::key(&peer).distance(&target)),
+            None => Rank::Badness(badness),
+        };
+        let place = self.candidates.iter().filter(|candidate| candidate.rank <= rank).count();
+        let is_full = self.candidates.len() >= candidates_max;
+        if is_full {
+            let last_new = self.candidates.iter().rposition(|candidate| candidate.state == State::New);
+            let Some(last) = last_new.filter(|last| self.target.is_some() && *last >= place) else {
+                return true;
+            };
+            self.candidates.remove(last);
+        }
+        let state = State::New;
+        let candidate = Candidate { peer, rank, state, chosen: 0, timer_set: 0, sent: Time::ZERO };
+        self.candidates.insert(place, candidate);
+        is_full
+    }
+
+    /// How many contacts to a peer's source are expected, and how many overdue.
+    pub(super) fn in_flight_to(&self, peer: u8) -> (usize, usize) {
+        let source = Toy::source(&peer);
+        let count = |state| {
+            let of_source = self.candidates.iter().filter(|candidate| Toy::source(&candidate.peer) == source);
+            of_source.filter(|candidate| candidate.state == state).count()
+        };
+        (count(State::InFlight), count(State::Overdue))
+    }
+
+    pub(super) fn has_slot(&self, peer: u8, fan_out: usize, hedges_max: usize) -> bool {
+        let (expected, overdue) = self.in_flight_to(peer);
+        expected < fan_out && expected + overdue < fan_out + hedges_max
+    }
+
+    pub(super) fn next(&self, closest: usize, has_slot: impl Fn(u8) -> bool) -> Next {
+        if let Some(has_converged) = self.ended {
+            return Next::End { has_converged };
+        }
+        if self.step != Step::Fetch && self.target.is_none() {
+            return Next::Wait;
+        }
+        // In a walk only the nearest count, of those who have answered or still may.
+        let count = if self.target.is_some() { closest } else { usize::MAX };
+        let counts = |state| !matches!(state, State::Failed | State::Skipped | State::Overdue);
+        let near: Vec<_> = self.candidates.iter().filter(|c| counts(c.state)).take(count).collect();
+        let new = near.iter().find(|candidate| candidate.state == State::New && has_slot(candidate.peer));
+        if let Some(new) = new {
+            return Next::Contact(new.peer);
+        }
+        let is_pending = near.iter().any(|candidate| candidate.state != State::Replied);
+        let has_converged = near.len() == count;
+        let is_late = self.candidates.iter().any(|candidate| candidate.state == State::Overdue);
+        if is_pending || (is_late && !has_converged) { Next::Wait } else { Next::End { has_converged } }
+    }
+}

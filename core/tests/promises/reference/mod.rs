@@ -1,0 +1,249 @@
+//! A second engine, written to be read: plain lists, everything scanned. It says what the engine must
+//! say, output by output, as long as nothing is forgotten.
+
+mod absorb;
+mod follow;
+mod lane;
+mod peers;
+mod query;
+
+use std::collections::VecDeque;
+
+use dragnet_core::{
+    Failure, Found, LookupTotals, Output, Query, QueryEngine, QueryId, QueryStats, Reason, Reply, RequestId,
+    Route, StartError, Step, Time,
+};
+
+use self::lane::State;
+use self::peers::Peers;
+use self::query::{Asked, Timer};
+use super::check::{Verdict, ensure};
+use super::network::Toy;
+use super::scenario::{Scenario, Setup};
+use super::world::{Event, Input, run};
+
+pub(crate) fn the_engine_says_what_the_reference_says(scenario: &Scenario) -> Verdict {
+    let mut reference = Reference::new(&scenario.setup);
+    let mut requests: Vec<(RequestId, Place)> = Vec::new();
+    for event in &run(scenario).events {
+        let said = reference.hear(event, &requests);
+        let translated = event.outputs.iter().map(|output| translate(output, &mut requests)).collect();
+        let heard: Vec<Said> = translated;
+        ensure(said == heard, || {
+            format!("{event}: the engine said\n{heard:#?}\nand the reference\n{said:#?}")
+        })?;
+    }
+    Ok(())
+}
+
+/// Whose contact or lookup: the query, its lane, and the peer if it is a contact. Each is made once.
+type Place = (QueryId, Step, Option<u8>);
+
+/// An output without the request id, which means nothing.
+#[derive(PartialEq, Debug)]
+enum Said {
+    Begun(Place),
+    Released(Option<Place>),
+    Found(QueryId, Found<Toy>),
+    Finished(QueryId, Reason, usize, QueryStats),
+}
+
+fn translate(output: &Output<Toy>, requests: &mut Vec<(RequestId, Place)>) -> Said {
+    let mut begun = |request: RequestId, place| {
+        requests.push((request, place));
+        Said::Begun(place)
+    };
+    match output {
+        Output::Contact { request, query, peer, step, .. } => begun(*request, (*query, *step, Some(*peer))),
+        Output::Lookup { request, query, route, .. } => begun(*request, (*query, Step::Route(*route), None)),
+        Output::Release { request } => Said::Released(place_of(requests, *request)),
+        Output::Found { query, found } => Said::Found(*query, found.clone()),
+        Output::Finished { query, outcome } => {
+            Said::Finished(*query, outcome.reason, outcome.results, outcome.stats)
+        }
+        other => panic!("the reference knows no {other:?}"),
+    }
+}
+
+fn place_of(requests: &[(RequestId, Place)], request: RequestId) -> Option<Place> {
+    requests.iter().find(|(other, _)| *other == request).map(|(_, place)| *place)
+}
+
+struct Reference {
+    setup: Setup,
+    now: Time,
+    /// Live ones.
+    asked: Vec<Asked>,
+    peers: Peers,
+    /// Grows with everything that happens, and puts it in order.
+    sequence: u64,
+    /// Queries to look at.
+    ready: VecDeque<QueryId>,
+    /// Peers to look at, since one fewer is in flight to them.
+    freed: VecDeque<u8>,
+    said: Vec<Said>,
+}
+
+/// Inputs.
+impl Reference {
+    fn new(setup: &Setup) -> Self {
+        Self {
+            setup: setup.clone(),
+            now: Time::ZERO,
+            asked: Vec::new(),
+            peers: Peers::new(&setup.config.reputation, setup.local),
+            sequence: 0,
+            ready: VecDeque::new(),
+            freed: VecDeque::new(),
+            said: Vec::new(),
+        }
+    }
+
+    fn hear(&mut self, event: &Event, requests: &[(RequestId, Place)]) -> Vec<Said> {
+        self.now = self.now.max(event.at);
+        self.pass_time();
+        let place = event.input.request().and_then(|request| place_of(requests, request));
+        let place = place.filter(|place| self.is_open(*place));
+        match (&event.input, place) {
+            (Input::Start(query), _) => self.start(query, event.started.as_ref().expect("it was started")),
+            (Input::Cancel(query), _) => self.cancel(*query, event.cancelled == Some(true)),
+            (Input::Bar(peer), _) => self.peers.bar(self.now, *peer),
+            (Input::Reply(_, reply), Some((query, step, Some(peer)))) => self.reply(query, step, peer, reply),
+            (Input::Reply(_, reply), Some((query, step, None))) => {
+                self.end_lookup(query, step, true, LookupTotals::default());
+                self.progress(query, step, None, reply);
+            }
+            (Input::Failure(_, failure), Some((query, step, Some(peer)))) => {
+                self.fail(query, step, peer, *failure);
+            }
+            (Input::Failure(..), Some((query, step, None))) => {
+                self.end_lookup(query, step, false, LookupTotals { failed: 1, ..LookupTotals::default() });
+            }
+            (Input::Progress(_, from, reply), Some((query, step, None))) => {
+                self.progress(query, step, *from, reply);
+            }
+            (Input::Done(_, totals), Some((query, step, None))) => {
+                self.end_lookup(query, step, true, *totals);
+            }
+            _ => {}
+        }
+        self.settle();
+        std::mem::take(&mut self.said)
+    }
+
+    fn start(&mut self, query: &Query<Toy>, started: &Result<QueryId, StartError>) {
+        let (live, max) = (self.asked.len(), self.setup.config.caps.queries_max);
+        let checked = QueryEngine::check(&self.setup.config, query);
+        let expected = if live < max { checked } else { Err(StartError::Busy { live, max }) };
+        assert_eq!(started.as_ref().err(), expected.as_ref().err(), "the engine admits what it should");
+        let Ok(id) = *started else { return };
+        let sequence = self.next();
+        self.asked.push(Asked::new(id, query, self.now, sequence));
+        for (index, route) in query.routes.iter().enumerate() {
+            if let Route::Walk { candidates, .. } = route {
+                self.offer(id, Step::Route(index as u16), candidates, usize::MAX);
+            }
+        }
+        self.offer(id, Step::Fetch, &query.peers, usize::MAX);
+        if query.config.timeout.is_zero() || self.now == Time::MAX {
+            return self.finish(id, Reason::DeadlineReached);
+        }
+        for (index, _) in query.routes.iter().enumerate().filter(|(_, r)| matches!(r, Route::Delegated)) {
+            let step = Step::Route(index as u16);
+            let sequence = self.next();
+            self.lane(id, step).lookup = Some(sequence);
+            self.said.push(Said::Begun((id, step, None)));
+        }
+        self.mark_ready(id);
+    }
+
+    fn cancel(&mut self, query: QueryId, was_live: bool) {
+        let is_live = self.asked.iter().any(|asked| asked.id == query);
+        assert_eq!(was_live, is_live, "a live query can be cancelled, and no other");
+        if is_live {
+            self.finish(query, Reason::Cancelled);
+        }
+    }
+
+    fn reply(&mut self, query: QueryId, step: Step, peer: u8, reply: &Reply<Toy>) {
+        let sent = self.lane(query, step).get(peer).sent;
+        self.end_contact(query, step, peer, State::Replied);
+        let response_time = self.now.since(sent).saturating_sub(reply.queued);
+        let asked = self.asked(query);
+        asked.replied = asked.replied.saturating_add(1);
+        let is_invalid = self.deliver(query, Some(peer), Some(response_time), reply);
+        if is_invalid {
+            self.peers.invalid(self.now, peer);
+        } else {
+            self.peers.success(peer, response_time);
+        }
+        self.take_in(query, step, reply);
+    }
+
+    fn progress(&mut self, query: QueryId, step: Step, from: Option<u8>, reply: &Reply<Toy>) {
+        let is_invalid = self.deliver(query, from, None, reply);
+        if let Some(peer) = from.filter(|peer| is_invalid && self.peers.is_known(*peer)) {
+            self.peers.invalid(self.now, peer);
+        }
+        self.take_in(query, step, reply);
+    }
+
+    fn fail(&mut self, query: QueryId, step: Step, peer: u8, failure: Failure) {
+        self.end_contact(query, step, peer, State::Failed);
+        let asked = self.asked(query);
+        asked.failed = asked.failed.saturating_add(1);
+        match failure {
+            Failure::Local => {}
+            Failure::Invalid => {
+                asked.invalid = asked.invalid.saturating_add(1);
+                self.peers.invalid(self.now, peer);
+            }
+            _ => self.peers.failure(peer),
+        }
+        self.mark_ready(query);
+    }
+
+    fn end_lookup(&mut self, query: QueryId, step: Step, has_converged: bool, totals: LookupTotals) {
+        let lane = self.lane(query, step);
+        lane.lookup = None;
+        lane.ended = Some(has_converged);
+        let asked = self.asked(query);
+        asked.contacted = asked.contacted.saturating_add(totals.contacted);
+        asked.replied = asked.replied.saturating_add(totals.replied);
+        asked.failed = asked.failed.saturating_add(totals.failed);
+        self.mark_ready(query);
+    }
+}
+
+/// Time.
+impl Reference {
+    /// Does what is due, in the order of its times; deadlines before contacts, and then what was set first.
+    fn pass_time(&mut self) {
+        loop {
+            let due = self.asked.iter().flat_map(Asked::timers).filter(|timer| timer.at <= self.now);
+            let first = due.filter(|timer| timer.at != Time::MAX).min_by_key(Timer::order);
+            let Some(first) = first else { return };
+            match first.contact {
+                None => self.finish(first.query, Reason::DeadlineReached),
+                Some((step, peer)) => self.contact_is_due(first.query, step, peer),
+            }
+        }
+    }
+
+    fn contact_is_due(&mut self, query: QueryId, step: Step, peer: u8) {
+        let sequence = self.next();
+        let asked = self.asked(query);
+        let may_be_overdue = asked.soft_timeout() < asked.request_timeout();
+        let candidate = asked.lane(step).get(peer);
+        if may_be_overdue && candidate.state == State::InFlight {
+            candidate.state = State::Overdue;
+            candidate.timer_set = sequence;
+            asked.overdue += 1;
+            return self.mark_ready(query);
+        }
+        let sent = candidate.sent;
+        self.said.push(Said::Released(Some((query, step, Some(peer)))));
+        self.peers.given_up(peer, self.now.since(sent));
+        self.fail(query, step, peer, Failure::TimedOut);
+    }
+}
