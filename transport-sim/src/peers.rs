@@ -165,6 +165,10 @@ impl Peers {
     fn lower_bound(&self, id: u64) -> u32 {
         let slot = (id >> self.shift) as usize;
         let (start, end) = (self.starts[slot], self.starts[slot + 1]);
+        // The edge of a wide range falls between two slots: no need to look at the ids.
+        if id << (64 - self.shift) == 0 {
+            return start;
+        }
         let within = &self.ids[start as usize..end as usize];
         start + within.partition_point(|other| *other < id) as u32
     }

@@ -1,16 +1,37 @@
 //! Who holds what: records and provider entries on the peers closest to their key, items on providers.
 
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use dragnet_core::{Key, Reply, Step};
 use hashbrown::HashMap;
 use siphasher::sip::SipHasher13;
 
+use crate::draw::mix;
 use crate::network::{Request, SimItem, SimNet};
 use crate::peers::PeerId;
 
 /// A map that is the same in every run. Nothing depends on its order.
 pub(crate) type FixedMap<K, V> = HashMap<K, V, BuildHasherDefault<SipHasher13>>;
+
+/// A map by numbers that nobody chooses to collide: requests of our own engines.
+pub(crate) type NumberMap<V> = HashMap<u64, V, BuildHasherDefault<NumberHasher>>;
+
+#[derive(Clone, Copy, Default)]
+pub(crate) struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = mix(self.0 ^ number);
+    }
+}
 
 /// What is stored in the network.
 #[derive(Debug, Default)]

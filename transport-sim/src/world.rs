@@ -13,7 +13,7 @@ use crate::draw::{Draw, Purpose};
 use crate::latency::Latency;
 use crate::network::{Request, SimNet};
 use crate::peers::{PeerId, Peers};
-use crate::placement::{FixedMap, Placement};
+use crate::placement::{NumberMap, Placement};
 use crate::population::{K, Population};
 use crate::sessions::Liveness;
 use crate::trace::{Ended, Trace};
@@ -38,7 +38,7 @@ pub(crate) struct World {
     flights: Vec<Flight>,
     free: Vec<u32>,
     /// Replies that come a second time, by the number of their happening.
-    echoes: FixedMap<u64, (u32, RequestId, Reply<SimNet>)>,
+    echoes: NumberMap<(u32, RequestId, Reply<SimNet>)>,
     echoed: u64,
 }
 
@@ -128,7 +128,7 @@ pub(crate) struct Port {
     pub(crate) waker: Option<Waker>,
     /// Woken when the timer comes due.
     pub(crate) timer: Option<Waker>,
-    requests: FixedMap<u64, u32>,
+    requests: NumberMap<u32>,
     armed: Option<Time>,
 }
 
@@ -153,7 +153,7 @@ impl World {
             ports: Vec::new(),
             flights: Vec::new(),
             free: Vec::new(),
-            echoes: FixedMap::default(),
+            echoes: NumberMap::default(),
             echoed: 0,
         }
     }
@@ -169,7 +169,7 @@ impl World {
             inbox: VecDeque::new(),
             waker: None,
             timer: None,
-            requests: FixedMap::default(),
+            requests: NumberMap::default(),
             armed: None,
         });
         client
