@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dragnet_core::Failure;
 use dragnet_libp2p::exchange::{Behaviour, Config, Counts, FetchConfig, Outgoing};
-use exchange_support::{Asker, Ended, LONG, echo, item, run, serve, swarm_idle};
+use exchange_support::{Asker, Ended, LONG, echo, item, pausing, run, serve, swarm_idle};
 use futures::task::noop_waker_ref;
 use libp2p::swarm::behaviour::{DialFailure, FromSwarm};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -154,7 +154,7 @@ fn a_request_may_be_cancelled_at_any_moment() {
 }
 
 #[test]
-fn a_request_cancelled_during_negotiation_keeps_its_place_until_the_stream_is_gone() {
+fn a_request_cancelled_before_its_stream_is_opened_opens_none() {
     run(async {
         let server = serve(Config::default()).await;
         let mut asker = Asker::new(Config { in_flight_max: 1, ..Config::default() });
@@ -166,6 +166,29 @@ fn a_request_cancelled_during_negotiation_keeps_its_place_until_the_stream_is_go
         // The handler has not heard of it yet.
         assert!(asker.cancel(1));
         assert_eq!((asker.counts().in_flight, asker.counts().queued), (1, 1));
+        let asked = asker.beside(server.questions.recv()).await.unwrap();
+        assert_eq!(asked.question, b"question 2", "the cancelled one was not sent");
+        asked.responder.answer([]).unwrap();
+        assert_eq!(asker.next().await, (2, Ended::Answered(Vec::new())));
+        asker.settle().await;
+    });
+}
+
+#[test]
+fn a_request_cancelled_during_negotiation_keeps_its_place_until_the_stream_is_gone() {
+    run(async {
+        let (server, resume) = pausing(Config::default()).await;
+        let mut asker = Asker::new(Config { in_flight_max: 1, ..Config::default() });
+        asker.ask(asker.question(1, &server, LONG));
+        asker.beside(server.connections.recv()).await.unwrap();
+        // The stream is opened, and the remote does not respond.
+        asker.idle().await;
+        assert_eq!(asker.counts().in_flight, 1);
+        assert!(asker.cancel(1));
+        asker.ask(asker.question(2, &server, LONG));
+        asker.idle().await;
+        assert_eq!((asker.counts().in_flight, asker.counts().queued), (1, 1));
+        resume.try_send(()).unwrap();
         let asked = asker.beside(server.questions.recv()).await.unwrap();
         assert_eq!(asked.question, b"question 2", "the cancelled one was not sent");
         asked.responder.answer([]).unwrap();

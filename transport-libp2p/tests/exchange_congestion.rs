@@ -4,10 +4,12 @@
 
 mod exchange_support;
 
+use std::cell::Cell;
+
 use dragnet_core::Failure;
 use dragnet_libp2p::exchange::{Config, Outgoing, ServeConfig};
-use exchange_support::{Asker, Ended, LONG, Served, channel, echo, listen, run, serve, spawn, swarm};
-use futures::StreamExt;
+use exchange_support::{Asker, Ended, LONG, Served, channel, echo, listen, raw, run, serve, spawn, swarm};
+use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::kad::{self, store::MemoryStore};
 use libp2p::swarm::SwarmEvent;
 use libp2p::{PeerId, StreamProtocol};
@@ -105,6 +107,35 @@ fn what_a_fetch_server_drops_for_congestion_is_asked_again_and_only_once() {
             asked.responder.answer([]).unwrap();
             assert_eq!(asker.next().await.1, Ended::Answered(Vec::new()));
         }
+        asker.settle().await;
+    });
+}
+
+#[test]
+fn a_stream_that_was_one_too_many_is_asked_again_though_the_others_are_done() {
+    run(async {
+        let (answered, was_answered) = channel();
+        let streams = Cell::new(0);
+        let server = raw::script(move |mut stream| {
+            let was_answered = was_answered.clone();
+            let number = streams.replace(streams.get() + 1);
+            async move {
+                stream.read_exact(&mut [0; 13]).await.unwrap();
+                if number == 1 {
+                    was_answered.recv().await.unwrap();
+                    return;
+                }
+                stream.write_all(&[0]).await.unwrap();
+                stream.close().await.unwrap();
+            }
+        })
+        .await;
+        let mut asker = Asker::new(Config { in_flight_max: 2, ..Config::default() });
+        asker.ask(asker.question(1, &server, LONG));
+        asker.ask(asker.question(2, &server, LONG));
+        assert_eq!(asker.next().await.1, Ended::Answered(Vec::new()));
+        answered.try_send(()).unwrap();
+        assert_eq!(asker.next().await.1, Ended::Answered(Vec::new()));
         asker.settle().await;
     });
 }

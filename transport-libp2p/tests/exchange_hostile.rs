@@ -100,21 +100,27 @@ fn items_without_an_id_or_over_a_bound_are_counted_and_the_rest_is_used() {
 #[test]
 fn an_answer_may_come_a_byte_at_a_time() {
     run(async {
-        let server = script(|mut stream| async move {
-            read_question(&mut stream).await;
-            let answer: Vec<u8> = (0..200).collect();
-            for byte in [&[0xc8, 0x01], &answer[..]].concat() {
-                stream.write_all(&[byte]).await.unwrap();
-                stream.flush().await.unwrap();
-                // Let the asker read it.
-                smol::future::yield_now().await;
+        let answer: Vec<u8> = (0..200).collect();
+        let (byte, bytes) = channel();
+        let server = script(move |mut stream| {
+            let bytes = bytes.clone();
+            async move {
+                read_question(&mut stream).await;
+                while let Ok(byte) = bytes.recv().await {
+                    stream.write_all(&[byte]).await.unwrap();
+                    stream.flush().await.unwrap();
+                }
             }
-            stream.close().await.unwrap();
         })
         .await;
         let mut asker = Asker::new(Config::default());
         asker.ask(asker.question(1, &server, LONG));
-        assert_eq!(asker.next().await, (1, Ended::Answered((0..200).collect())));
+        for sent in [&[0xc8, 0x01], &answer[..]].concat() {
+            // What was sent before has been read by now.
+            asker.idle().await;
+            byte.try_send(sent).unwrap();
+        }
+        assert_eq!(asker.next().await, (1, Ended::Answered(answer)));
         asker.settle().await;
     });
 }

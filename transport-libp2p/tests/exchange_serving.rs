@@ -119,6 +119,22 @@ fn an_asker_may_close_its_half_and_is_answered() {
 }
 
 #[test]
+fn an_answer_is_followed_by_an_end_and_not_a_reset() {
+    run(async {
+        let server = serve(Config::default()).await;
+        let mut stream = raw::open(&server, 1).await.remove(0);
+        stream.write_all(QUESTION).await.unwrap();
+        stream.flush().await.unwrap();
+        server.questions.recv().await.unwrap().responder.answer([]).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, [0]);
+        // A reset stream takes nothing.
+        stream.write_all(&[1]).await.unwrap();
+    });
+}
+
+#[test]
 fn an_asker_that_says_more_than_its_question_is_reset() {
     run(async {
         let server = serve(Config::default()).await;

@@ -109,7 +109,7 @@ impl Behaviour {
         let max = self.config.in_flight_max;
         let peer = self.peers.entry(peer_id).or_insert_with(|| Peer::new(max));
         // The queue's bound is for what waits: where there is room in flight, nothing does.
-        let waits = !peer.is_connected() || peer.in_flight_count() >= peer.window.size();
+        let waits = !peer.is_connected() || peer.is_full();
         if waits && peer.waiting_count() >= self.config.queued_max {
             tracing::debug!(id, %peer_id, max = self.config.queued_max, "request refused: the queue is full");
             self.fail(id, Failure::Local);
@@ -234,12 +234,13 @@ impl Behaviour {
         }
     }
 
+    /// An attempt is over; at its busiest, `others` were in flight to the peer beside it.
     fn on_ended(&mut self, peer_id: PeerId, id: u64, ending: Ending, others: usize) {
         let failure = match ending {
             Ending::Answered(answer) => {
                 let Some(request) = self.requests.remove(&id) else { return };
                 if let Some(peer) = self.peers.get_mut(&peer_id) {
-                    peer.window.answered();
+                    peer.answered();
                 }
                 let queued = request.queued();
                 tracing::debug!(id, %peer_id, bytes = answer.len(), ?queued, "answered");
@@ -253,7 +254,7 @@ impl Behaviour {
                 let many = if asked { self.config.in_flight_max.div_ceil(2) } else { 1 };
                 if others >= many && self.retry(id) {
                     if let Some(peer) = self.peers.get_mut(&peer_id) {
-                        peer.window.congested(others);
+                        peer.congested();
                     }
                     return;
                 }
@@ -407,12 +408,11 @@ impl NetworkBehaviour for Behaviour {
         let Some(peer) = self.peers.get_mut(&peer_id) else { return };
         match event {
             FromHandler::Ended { ticket, ending, freed } => {
-                let request = peer.end(connection, ticket);
-                let others = peer.in_flight_count().saturating_sub(1);
+                let ended = peer.end(connection, ticket);
                 if freed {
                     peer.free(connection, ticket);
                 }
-                if let Some(id) = request {
+                if let Some((id, others)) = ended {
                     self.on_ended(peer_id, id, ending, others);
                 }
             }

@@ -15,16 +15,23 @@ pub(super) struct Peer {
     /// Its connections, oldest first.
     links: Vec<Link>,
     pub(super) dial: Dial,
-    pub(super) window: Window,
+    window: Window,
 }
 
 /// One connection.
 #[derive(Debug)]
 struct Link {
     connection: ConnectionId,
-    /// The requests whose streams are in flight; `None` for one that has ended or been withdrawn while
-    /// its stream is not gone yet.
-    in_flight: BTreeMap<Ticket, Option<u64>>,
+    in_flight: BTreeMap<Ticket, Attempt>,
+}
+
+/// A stream in flight.
+#[derive(Debug)]
+struct Attempt {
+    /// Which request it serves; none once that has ended or been withdrawn, while the stream is not gone.
+    request: Option<u64>,
+    /// How many others were in flight to the peer, at the most.
+    others: usize,
 }
 
 /// Whether the peer is being dialled.
@@ -85,21 +92,42 @@ impl Peer {
         self.waiting.remove(&order);
     }
 
-    /// Puts the next waiting request in flight, if one may be: which, and on which connection.
-    pub(super) fn launch(&mut self, ticket: Ticket) -> Option<(u64, ConnectionId)> {
-        if self.in_flight_count() >= self.window.size() {
-            return None;
-        }
-        let link = self.links.iter_mut().min_by_key(|link| link.in_flight.len())?;
-        let (_, request) = self.waiting.pop_first()?;
-        link.in_flight.insert(ticket, Some(request));
-        Some((request, link.connection))
+    /// Whether as many are in flight as may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.in_flight_count() >= self.window.size
     }
 
-    /// The attempt is over: which request it served, if that has not been withdrawn. Its stream keeps
-    /// its place in flight until it is gone.
-    pub(super) fn end(&mut self, connection: ConnectionId, ticket: Ticket) -> Option<u64> {
-        self.link(connection)?.in_flight.get_mut(&ticket)?.take()
+    /// Puts the next waiting request in flight, if one may be: which, and on which connection.
+    pub(super) fn launch(&mut self, ticket: Ticket) -> Option<(u64, ConnectionId)> {
+        if self.is_full() {
+            return None;
+        }
+        let others = self.in_flight_count();
+        let link = self.links.iter_mut().min_by_key(|link| link.in_flight.len())?;
+        let (_, request) = self.waiting.pop_first()?;
+        let connection = link.connection;
+        link.in_flight.insert(ticket, Attempt { request: Some(request), others });
+        for attempt in self.links.iter_mut().flat_map(|link| link.in_flight.values_mut()) {
+            attempt.others = attempt.others.max(others);
+        }
+        Some((request, connection))
+    }
+
+    /// The attempt is over: which request it served, if that has not been withdrawn, and how many
+    /// others were in flight beside it at the most. Its stream keeps its place until it is gone.
+    pub(super) fn end(&mut self, connection: ConnectionId, ticket: Ticket) -> Option<(u64, usize)> {
+        let attempt = self.link(connection)?.in_flight.get_mut(&ticket)?;
+        Some((attempt.request.take()?, attempt.others))
+    }
+
+    /// The peer has dropped a stream for having too many.
+    pub(super) fn congested(&mut self) {
+        self.window.cut(self.in_flight_count());
+    }
+
+    /// The peer has answered.
+    pub(super) fn answered(&mut self) {
+        self.window.answered();
     }
 
     /// The attempt's stream is gone.
@@ -121,7 +149,7 @@ impl Peer {
         };
         let link = self.links.remove(place);
         self.forget_congestion();
-        link.in_flight.into_values().flatten().collect()
+        link.in_flight.into_values().filter_map(|attempt| attempt.request).collect()
     }
 
     /// What was learned of a busy peer does not hold for one that has been left alone.
@@ -140,7 +168,7 @@ impl Peer {
 /// having too many, as TCP's window is for a lost packet. It grows by one after as many answers as could
 /// have been dropped at once, so that it is not a request with its last chance that probes the peer.
 #[derive(Debug)]
-pub(super) struct Window {
+struct Window {
     size: usize,
     max: usize,
     answers: usize,
@@ -152,17 +180,13 @@ impl Window {
         Self { size: max, max, answers: 0 }
     }
 
-    pub(super) fn size(&self) -> usize {
-        self.size
-    }
-
-    /// A stream was dropped while `others` were in flight.
-    pub(super) fn congested(&mut self, others: usize) {
-        self.size = others.clamp(1, self.size);
+    /// A stream was dropped, and so many are left.
+    fn cut(&mut self, left: usize) {
+        self.size = left.clamp(1, self.size);
         self.answers = 0;
     }
 
-    pub(super) fn answered(&mut self) {
+    fn answered(&mut self) {
         self.answers += 1;
         if self.answers >= self.max {
             self.size = self.size.saturating_add(1).min(self.max);
@@ -178,20 +202,20 @@ mod tests {
     #[test]
     fn the_window_is_cut_by_congestion_and_grows_with_answers() {
         let mut window = Window::new(16);
-        window.congested(3);
-        assert_eq!(window.size(), 3);
-        window.congested(9);
-        assert_eq!(window.size(), 3, "congestion widens nothing");
+        window.cut(3);
+        assert_eq!(window.size, 3);
+        window.cut(9);
+        assert_eq!(window.size, 3, "congestion widens nothing");
         for _ in 0..16 {
             window.answered();
         }
-        assert_eq!(window.size(), 4);
-        window.congested(0);
-        assert_eq!(window.size(), 1, "one may always be tried");
+        assert_eq!(window.size, 4);
+        window.cut(0);
+        assert_eq!(window.size, 1, "one may always be tried");
         for _ in 0..1000 {
             window.answered();
         }
-        assert_eq!(window.size(), 16);
+        assert_eq!(window.size, 16);
     }
 
     #[test]
@@ -208,7 +232,7 @@ mod tests {
         assert_eq!(launched, [(100, a), (101, b), (102, a)]);
 
         // The place of an ended attempt is taken until its stream is gone.
-        assert_eq!(peer.end(a, Ticket(0)), Some(100));
+        assert_eq!(peer.end(a, Ticket(0)), Some((100, 2)));
         assert_eq!(peer.end(a, Ticket(0)), None);
         assert_eq!(peer.launch(Ticket(9)), None);
         peer.free(a, Ticket(0));

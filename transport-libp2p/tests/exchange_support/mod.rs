@@ -92,18 +92,36 @@ pub struct Asked {
 
 /// A peer that hands out the questions it is asked.
 pub async fn serve(config: Config) -> Served {
+    let (resume, resumed) = channel();
+    resume.try_send(()).unwrap();
+    serve_resumed(config, resumed).await
+}
+
+/// The same, but it does nothing between the first connection and a message.
+pub async fn pausing(config: Config) -> (Served, Sender<()>) {
+    let (resume, resumed) = channel();
+    (serve_resumed(config, resumed).await, resume)
+}
+
+async fn serve_resumed(config: Config, resumed: Receiver<()>) -> Served {
     let mut swarm = swarm(Behaviour::new(config));
     let address = listen(&mut swarm).await;
     let peer = *swarm.local_peer_id();
     let (asked, questions) = async_channel::unbounded();
     let (connected, connections) = async_channel::unbounded();
+    let mut first = true;
     let task = spawn(async move {
         loop {
             match swarm.select_next_some().await {
                 SwarmEvent::Behaviour(Event::Question { question, items_max, responder, .. }) => {
                     let _ = asked.try_send(Asked { question: question.to_vec(), items_max, responder });
                 }
-                SwarmEvent::ConnectionEstablished { .. } => connected.try_send(()).unwrap(),
+                SwarmEvent::ConnectionEstablished { .. } => {
+                    connected.try_send(()).unwrap();
+                    if std::mem::take(&mut first) {
+                        resumed.recv().await.unwrap();
+                    }
+                }
                 _ => {}
             }
         }
@@ -211,6 +229,13 @@ impl Asker {
                     "{event:?}, and nothing was to end"
                 ),
             }
+        }
+    }
+
+    /// Runs until all that can happen by itself has happened. No request may end meanwhile.
+    pub async fn idle(&mut self) {
+        for _ in 0..100 {
+            self.beside(smol::future::yield_now()).await;
         }
     }
 
