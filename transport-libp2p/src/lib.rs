@@ -56,6 +56,7 @@ pub use behaviour::{Behaviour, Event};
 pub use client::{BootstrapReport, Client, Snapshot};
 pub use config::{Config, KAD_PROTOCOL, Publishing, StoreLimits};
 pub use error::{AddressFailure, BootstrapError, CommandError, ListenError, NodeError, PublishError};
+pub use exchange::FetchItem;
 pub use handles::{ProvideHandle, Publication, PutHandle};
 pub use network::{Answer, AnswerId, Ask, Libp2p, provider_key, record_key};
 pub use node::{Node, NodeBuilder, encrypted};

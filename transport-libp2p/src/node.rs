@@ -1,5 +1,6 @@
 //! A whole peer: a swarm with everything in it, on no runtime but smol's reactor.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use async_channel::Sender;
 use futures::StreamExt;
 use futures_timer::Delay;
+use libp2p::connection_limits::ConnectionLimits;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::timeout::TransportTimeout;
 use libp2p::core::transport::{Boxed, ListenerId, Transport};
@@ -16,7 +18,7 @@ use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{self, Executor, NetworkBehaviour, Swarm, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, StreamProtocol, identify, noise, yamux};
+use libp2p::{Multiaddr, PeerId, StreamProtocol, connection_limits, identify, noise, yamux};
 
 use crate::behaviour::{Behaviour, Event};
 use crate::client::Client;
@@ -26,6 +28,9 @@ use crate::{dns, tcp};
 
 /// Swarm events taken in one poll, so that a busy node leaves its executor to others now and then.
 const EVENTS_PER_POLL: usize = 256;
+
+/// Connections with one peer: both may dial at the same time, and by several addresses.
+const CONNECTIONS_PER_PEER: u32 = 8;
 
 /// How long a node that shuts down waits for its connections to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -72,6 +77,8 @@ pub struct Node {
 #[derive(NetworkBehaviour)]
 #[behaviour(to_swarm = "StackEvent", prelude = "libp2p::swarm::derive_prelude")]
 struct Stack {
+    // First, so that what is over a limit is refused before anybody else hears of it.
+    limits: connection_limits::Behaviour,
     dragnet: Behaviour,
     identify: identify::Behaviour,
 }
@@ -84,6 +91,12 @@ enum StackEvent {
 impl From<Event> for StackEvent {
     fn from(_: Event) -> Self {
         Self::Dragnet
+    }
+}
+
+impl From<Infallible> for StackEvent {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 
@@ -105,6 +118,7 @@ impl Node {
             agent: concat!("dragnet/", env!("CARGO_PKG_VERSION")).to_string(),
             idle_timeout: Duration::from_secs(60),
             dial_timeout: Duration::from_secs(10),
+            connections_max: 1024,
             transport: None,
             swarm: swarm::Config::without_executor(),
         }
@@ -199,6 +213,7 @@ pub struct NodeBuilder {
     agent: String,
     idle_timeout: Duration,
     dial_timeout: Duration,
+    connections_max: u32,
     transport: Option<Boxed<(PeerId, StreamMuxerBox)>>,
     swarm: swarm::Config,
 }
@@ -255,6 +270,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Connections that are open at once; one more is closed at once. As many may be under way, in each
+    /// direction. 1 024.
+    pub const fn connections_max(mut self, connections_max: u32) -> Self {
+        self.connections_max = connections_max;
+        self
+    }
+
     /// Another transport than TCP; see [`encrypted`].
     pub fn transport(mut self, transport: Boxed<(PeerId, StreamMuxerBox)>) -> Self {
         self.transport = Some(transport);
@@ -302,8 +324,14 @@ impl NodeBuilder {
             identify::Config::new("/dragnet/id/1.0.0".to_string(), self.keypair.public())
                 .with_agent_version(self.agent),
         );
+        let limits = ConnectionLimits::default()
+            .with_max_pending_incoming(Some(self.connections_max))
+            .with_max_pending_outgoing(Some(self.connections_max))
+            .with_max_established(Some(self.connections_max))
+            .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER));
+        let limits = connection_limits::Behaviour::new(limits);
         let swarm_config = self.swarm.with_idle_connection_timeout(self.idle_timeout);
-        let mut swarm = Swarm::new(transport, Stack { dragnet, identify }, local, swarm_config);
+        let mut swarm = Swarm::new(transport, Stack { limits, dragnet, identify }, local, swarm_config);
         let mut listeners = Vec::with_capacity(listen.len());
         for address in listen {
             let listener = swarm

@@ -3,7 +3,7 @@
 mod common;
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Peer, ask, item, memory, network, run, serve, start, stop, until_empty};
 use dragnet_core::{Invalid, QueryConfig, Reason};
@@ -157,6 +157,38 @@ fn a_peer_of_unreadable_answers_is_barred_and_the_others_are_not() {
         for peer in [long_ids, too_large, honest] {
             peer.stop().await;
         }
+        stop(peers).await;
+    });
+}
+
+#[test]
+fn lookups_that_a_silent_peer_holds_end_with_their_queries() {
+    run(async {
+        let peers = network(2, &Config::default()).await;
+        // Joins, and then is not polled any more: libp2p-kad waits 10 s for such a peer.
+        let builder = memory(&Config::default()).listen("/memory/0").boot(peers[0].boot_address());
+        let (mut node, silent) = builder.build().unwrap();
+        let joined = silent.bootstrap();
+        let known = common::until(|| async { peers[1].client.snapshot().await.unwrap().known == 2 });
+        let both = Box::pin(async { (joined.await.unwrap(), known.await) });
+        drop(futures::future::select(&mut node, both).await);
+
+        let client = &peers[1].client;
+        let asked = |config: QueryConfig| query::get(record_key("test", b"nothing")).config(config);
+        let (found, outcome) =
+            ask(client, asked(QueryConfig::balanced().with_timeout(Duration::from_millis(300)))).await;
+        assert_eq!((found.len(), outcome.reason), (0, Reason::DeadlineReached));
+
+        let held: Vec<_> = (0..100).map(|_| client.query(asked(QueryConfig::balanced())).unwrap()).collect();
+        common::until(|| async { client.snapshot().await.unwrap().kad_queries == 16 }).await;
+        let started = Instant::now();
+        drop(held);
+        until_empty(client).await;
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "they ended by themselves, not by being released"
+        );
+        drop(node);
         stop(peers).await;
     });
 }
