@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dragnet_core::Failure;
 use dragnet_libp2p::exchange::{Behaviour, Config, Counts, FetchConfig, Outgoing};
-use exchange_support::{Asker, Ended, LONG, echo, item, pausing, run, serve, swarm_idle};
+use exchange_support::{Asker, Ended, LONG, SHORT, echo, item, pausing, run, serve, swarm_idle};
 use futures::task::noop_waker_ref;
 use libp2p::swarm::behaviour::{DialFailure, FromSwarm};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -89,7 +89,7 @@ fn a_request_times_out_by_itself_and_frees_the_remote() {
     run(async {
         let server = serve(Config::default()).await;
         let mut asker = Asker::new(Config::default());
-        asker.ask(asker.question(1, &server, Duration::from_millis(50)));
+        asker.ask(asker.question(1, &server, SHORT));
         asker.ask(asker.question(2, &server, LONG));
         let mut first = asker.beside(server.questions.recv()).await.unwrap();
         let mut second = asker.beside(server.questions.recv()).await.unwrap();

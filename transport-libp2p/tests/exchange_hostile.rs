@@ -11,9 +11,11 @@ use std::time::Duration;
 use dragnet_core::Failure;
 use dragnet_libp2p::exchange::{Config, FetchConfig};
 use exchange_support::raw::script;
-use exchange_support::{Asker, Ended, LONG, channel, item, run};
+use exchange_support::{Asker, Ended, LONG, SHORT, channel, item, run};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::Stream;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Reads the whole of a question of fewer than 128 bytes.
 async fn read_question(stream: &mut Stream) -> Vec<u8> {
@@ -126,6 +128,26 @@ fn an_answer_may_come_a_byte_at_a_time() {
 }
 
 #[test]
+fn a_silent_peer_times_out_no_later_than_asked_for() {
+    run(async {
+        let server = script(|stream| async move {
+            std::future::pending::<()>().await;
+            drop(stream);
+        })
+        .await;
+        let mut asker = Asker::new(Config::default());
+        for (id, timeout) in [(1, LONG), (2, 50 * MILLISECOND), (3, Duration::ZERO), (4, 100 * MILLISECOND)] {
+            asker.ask(asker.question(id, &server, timeout));
+        }
+        for id in [3, 2, 4] {
+            assert_eq!(asker.next().await, (id, Ended::Failed(Failure::TimedOut)));
+        }
+        assert!(asker.cancel(1));
+        asker.settle().await;
+    });
+}
+
+#[test]
 fn an_answer_that_is_never_finished_times_out_and_is_reset() {
     run(async {
         let (reset, was_reset) = channel();
@@ -144,7 +166,7 @@ fn an_answer_that_is_never_finished_times_out_and_is_reset() {
         })
         .await;
         let mut asker = Asker::new(Config::default());
-        asker.ask(asker.question(1, &server, Duration::from_millis(50)));
+        asker.ask(asker.question(1, &server, SHORT));
         assert_eq!(asker.next().await, (1, Ended::Failed(Failure::TimedOut)));
         asker.beside(was_reset.recv()).await.unwrap();
         asker.settle().await;

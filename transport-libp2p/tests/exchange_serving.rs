@@ -4,11 +4,9 @@
 
 mod exchange_support;
 
-use std::time::Duration;
-
 use dragnet_core::Failure;
 use dragnet_libp2p::exchange::{Config, FetchConfig, RespondError, ServeConfig};
-use exchange_support::{Asker, Ended, LONG, item, raw, run, serve};
+use exchange_support::{Asker, Ended, LONG, SHORT, item, raw, run, serve};
 use futures::{AsyncReadExt, AsyncWriteExt};
 
 const QUESTION: &[u8] = &[3, 0x0a, 1, b'q'];
@@ -78,7 +76,7 @@ fn an_answer_is_cut_to_what_is_asked_for_and_to_the_bounds() {
 fn a_question_that_is_never_answered_holds_its_place_for_a_time_only() {
     run(async {
         let config = serving(|serve| {
-            serve.answer_timeout = Duration::from_millis(50);
+            serve.answer_timeout = SHORT;
             serve.in_flight_max = 1;
         });
         let server = serve(config).await;
@@ -152,7 +150,7 @@ fn an_asker_that_says_more_than_its_question_is_reset() {
 #[test]
 fn a_question_that_does_not_come_is_given_up() {
     run(async {
-        let server = serve(serving(|serve| serve.question_timeout = Duration::from_millis(50))).await;
+        let server = serve(serving(|serve| serve.question_timeout = SHORT)).await;
         let mut streams = raw::open(&server, 2).await;
         streams[1].write_all(&QUESTION[..2]).await.unwrap();
         streams[1].flush().await.unwrap();

@@ -25,6 +25,9 @@ use smol::{LocalExecutor, Task};
 /// How long a request may take that is to be answered.
 pub const LONG: Duration = Duration::from_secs(20);
 
+/// How long one may take that is not: enough for a question to arrive on a busy machine.
+pub const SHORT: Duration = Duration::from_millis(250);
+
 thread_local! {
     static EXECUTOR: LocalExecutor<'static> = const { LocalExecutor::new() };
 }
