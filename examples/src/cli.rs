@@ -81,10 +81,10 @@ pub struct NetworkArgs {
 #[derive(Args, Debug, Clone, Default)]
 #[group(multiple = false)]
 pub struct SharedArgs {
-    /// Share the packages that this file lists in JSON.
+    /// Our own packages: those that this file lists in JSON.
     #[arg(long, value_name = "FILE")]
     pub packages: Option<PathBuf>,
-    /// Share the packages that the workspace of the current directory depends on.
+    /// Our own packages: those that the workspace of the current directory depends on.
     #[arg(long)]
     pub cargo_metadata: bool,
 }

@@ -66,11 +66,22 @@ impl Output {
 
     /// A progress bar on the standard error, unseen by programs and where that is no terminal.
     pub fn progress(self, what: &'static str, length: usize) -> ProgressBar {
-        let is_seen = !self.is_json && io::stderr().is_terminal();
-        let target = if is_seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(length as u64), target).with_message(what);
+        let bar =
+            ProgressBar::with_draw_target(Some(length as u64), self.progress_target()).with_message(what);
         let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len}, {eta} to go");
         bar.with_style(style.expect("a template of known fields"))
+    }
+
+    /// A sign of life for work whose length is not known, shown and hidden like a progress bar.
+    pub fn spinner(self, what: &'static str) -> ProgressBar {
+        let spinner = ProgressBar::with_draw_target(None, self.progress_target()).with_message(what);
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        spinner
+    }
+
+    fn progress_target(self) -> ProgressDrawTarget {
+        let is_seen = !self.is_json && io::stderr().is_terminal();
+        if is_seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
     }
 
     /// Columns of the terminal; 80 where there is none.

@@ -168,12 +168,17 @@ impl<'a> Subject<'a> {
             Some(2)
         } else if is_labelled(&self.package.categories) {
             Some(3)
-        } else if self.name.contains(term) {
+        } else if begins(&self.name, term) {
             Some(4)
         } else {
-            self.description.contains(term).then_some(5)
+            begins(&self.description, term).then_some(5)
         }
     }
+}
+
+/// Whether a word of the text begins with the term.
+fn begins(text: &str, term: &str) -> bool {
+    text.split(|letter: char| !letter.is_alphanumeric()).any(|word| word.starts_with(term))
 }
 
 impl TryFrom<Unchecked> for Question {
@@ -200,13 +205,14 @@ mod tests {
             ("futures", package("futures-lite", &[], &[])),
             ("futures", package("smol", &["futures"], &[])),
             ("futures", package("smol", &[], &["futures"])),
-            ("futures", package("myfuturesque", &[], &[])),
+            ("futures", package("my-futuresque", &[], &[])),
             ("about", package("smol", &[], &[])),
         ];
         for (expected, (term, package)) in (0..).zip(&ranks) {
             assert_eq!(question(&[term]).rank(package), Some(expected), "{package:?}");
         }
         assert_eq!(question(&["tokio"]).rank(&ranks[0].1), None);
+        assert_eq!(question(&["out"]).rank(&ranks[0].1), None, "`about` does not begin with it");
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod common;
 use std::io::Write;
 use std::net::TcpListener;
 
-use common::{Ended, run};
+use common::{Ended, run, run_in};
 use libp2p::PeerId;
 
 /// An address where nobody listens: the port was free a moment ago.
@@ -69,6 +69,13 @@ fn a_package_file_with_wrong_fields_is_named_with_the_line() {
     refused(&ended, 2, &[path, "line 3", "expected a string", "`name` and `version`"]);
     let ended = run(["demo", "--packages", "no-such-file.json"]);
     refused(&ended, 2, &["no-such-file.json", "cannot be read"]);
+}
+
+#[test]
+fn a_demo_outside_a_workspace_says_what_it_needs() {
+    let empty = tempfile::tempdir().expect("a place for a folder");
+    let ended = run_in(empty.path(), ["demo"]);
+    refused(&ended, 2, &["`cargo metadata` failed", "Cargo.toml", "--packages"]);
 }
 
 #[test]

@@ -17,10 +17,15 @@ const PACKAGES: &str = r#"[
     {"name": "serde", "version": "1.0.0", "keywords": ["encoding"]}
 ]"#;
 
-/// Two nodes that share the same packages, and where the first is.
-fn network() -> (Program, Program, String) {
+fn package_file() -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(PACKAGES.as_bytes()).unwrap();
+    file
+}
+
+/// Two nodes that share the same packages, and where the first is.
+fn network() -> (Program, Program, String) {
+    let file = package_file();
     let path = file.path().to_str().unwrap();
     let listen = ["node", "--json", "--listen", "/ip4/127.0.0.1/tcp/0", "--packages", path];
     let mut first = Program::start(listen);
@@ -64,6 +69,14 @@ fn packages_are_found_filtered_and_counted() {
     assert_eq!(names(&search(&["--tag", "encoding"]).objects()), ["serde"]);
     let one = search(&["--limit", "1", "async"]).objects();
     assert_eq!((names(&one).len(), &one.last().unwrap()["reason"]), (1, &"enough results".into()));
+
+    let own = package_file();
+    let own = search(&["--packages", own.path().to_str().unwrap(), "async"]).objects();
+    assert_eq!(
+        (names(&own), &own[0]["from"], &own[1]["from"]),
+        (names(&objects), &"own".into(), &"own".into())
+    );
+    assert_eq!(own.last().unwrap()["duplicates_removed"], 4, "{own:?}");
 
     let nothing = search(&["--timeout", "3s", "nonesuch"]);
     assert_eq!(nothing.code, Some(1), "{nothing:?}");

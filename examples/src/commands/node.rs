@@ -23,7 +23,7 @@ use crate::signals::Interrupt;
 /// to boot from.
 pub async fn node(args: &NodeArgs, output: Output) -> Result<Exit, Error> {
     let mut interrupt = Interrupt::new()?;
-    let catalogue = shared(&args.shared).await?;
+    let catalogue = shared(&args.shared, output).await?;
     let builder = args.listen.iter().fold(peer::builder(&args.protocol), |node, at| node.listen(at));
     let peer = Peer::start(peer::boot(builder, &args.boot))?;
     let is_first = args.boot.is_empty();
@@ -39,9 +39,8 @@ pub async fn node(args: &NodeArgs, output: Output) -> Result<Exit, Error> {
                     &json!({"kind": "joined", "known": known}),
                 )?;
             }
-            let announced = share(client, &catalogue, output).await?;
             output.text("Press Ctrl-C to stop.")?;
-            Ok::<Announced, Error>(announced)
+            share(client, &catalogue, output).await
         };
         let result = until(&mut interrupt, work).await;
         serving.cancel().await;

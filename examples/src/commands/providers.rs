@@ -68,7 +68,7 @@ pub async fn provide(args: &ProvideArgs, output: Output) -> Result<Exit, Error> 
     let words = args.term.iter().map(|term| args::term(term));
     let keys: Vec<RecordKey> = args.keys.iter().map(|key| args::multihash(key)).collect::<Result<_, _>>()?;
     let keys: Vec<RecordKey> = keys.into_iter().chain(words).collect();
-    let catalogue = shared(&args.shared).await?;
+    let catalogue = shared(&args.shared, output).await?;
     let builder = args.listen.iter().fold(peer::builder(&args.network.protocol), |node, at| node.listen(at));
     let peer = Peer::start(peer::boot(builder, &args.network.boot))?;
     peer.run(async |client| {

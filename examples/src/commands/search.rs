@@ -20,7 +20,7 @@ use crate::question::Question;
 /// A search that is none, packages that cannot be read, a bad address, nobody who answers.
 pub async fn search(args: &SearchArgs, output: Output) -> Result<Exit, Error> {
     let question = Question::new(&args.terms, args.category.as_deref(), args.tag.as_deref())?;
-    let own = shared(&args.shared).await?;
+    let own = shared(&args.shared, output).await?;
     let peer = Peer::join(&args.network).await?;
     peer.run(async |client| {
         let market = Market::new(client.clone(), own);
@@ -48,7 +48,7 @@ pub async fn search(args: &SearchArgs, output: Output) -> Result<Exit, Error> {
 fn summarise(ending: &Ending, output: Output) -> Result<(), Error> {
     let Ending { reason, results, stats, duplicates } = ending;
     let text = format!(
-        "{results} found, {duplicates} duplicates removed, {} peers asked, {} failed, in {}: {reason}",
+        "{results} found, {duplicates} duplicates removed, {} asked, {} failed, in {}: {reason}",
         stats.contacted,
         stats.failed,
         show(stats.total)

@@ -33,10 +33,13 @@ const THREADS_MAX: usize = 8;
 ///
 /// When there are no packages to share, or a node fails; never because of the bad peers.
 pub fn demo(args: &DemoArgs, output: Output) -> Result<Exit, Error> {
+    let spinner = output.spinner("Reading the packages to share");
     let packages = match &args.packages {
-        Some(path) => source::from_file(path)?,
-        None => source::from_cargo()?,
+        Some(path) => source::from_file(path),
+        None => source::from_cargo(),
     };
+    spinner.finish_and_clear();
+    let packages = packages?;
     let executor = Arc::new(Executor::new());
     let result = on_threads(&executor, run(args, packages, &executor, output));
     match result {

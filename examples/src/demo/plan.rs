@@ -20,6 +20,8 @@ const SHOWN: usize = 3;
 /// A term that is worth showing has so many packages: enough to stream, but not so many that the search
 /// ends before all peers have been asked.
 const SHOWN_PACKAGES: std::ops::RangeInclusive<usize> = 4..=9;
+/// Of so many terms it is counted how many descriptions they are in, which takes a search each.
+const SHOWN_AMONG: usize = 50;
 
 /// What a peer does with others' questions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,7 +151,13 @@ fn shown_terms(all: &Catalogue, terms: &[String]) -> Vec<String> {
     counts.sort_by_key(|(term, count)| {
         (!SHOWN_PACKAGES.contains(count), std::cmp::Reverse(*count), term.len())
     });
-    counts.into_iter().take(SHOWN).map(|(term, _)| term).collect()
+    let terms = counts.into_iter().map(|(term, _)| term);
+    let is_short = |term: &String| {
+        let question = Question::new(&[term], None, None);
+        question.is_ok_and(|question| all.search(&question, usize::MAX).len() <= *SHOWN_PACKAGES.end())
+    };
+    let (short, long): (Vec<String>, Vec<String>) = terms.take(SHOWN_AMONG).partition(is_short);
+    short.into_iter().chain(long).take(SHOWN).collect()
 }
 
 /// What somebody looking for a package might type: one of its terms. So terms of many packages are

@@ -16,13 +16,13 @@ use crate::question::Question;
 ///
 /// An answer on loopback takes a few milliseconds, under this load a few dozen. After 100 ms a peer no
 /// longer holds its slot. But a search is not over while somebody may still answer, so a silent peer
-/// costs it the whole `request_timeout`, unless it has found enough: 150 ms keeps that bearable, and is
-/// still far beyond what an honest peer takes. Ten results are a first page.
+/// costs it the whole `request_timeout`, unless it has found enough: 300 ms keeps that bearable, and is
+/// beyond what an honest peer takes on a busy machine. Ten results are a first page.
 pub(super) const CONFIG: QueryConfig = QueryConfig::balanced()
     .with_timeout(Duration::from_secs(2))
     .with_max_results(10)
     .with_soft_timeout(Duration::from_millis(100))
-    .with_request_timeout(Duration::from_millis(150));
+    .with_request_timeout(Duration::from_millis(300));
 
 /// One search that has ended.
 pub(super) struct Searched {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -31,8 +32,13 @@ pub(crate) struct Ended {
 
 impl Program {
     pub(crate) fn start<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_marketplace"))
-            .args(args)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_marketplace"));
+        command.args(args);
+        Self::spawn(command)
+    }
+
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -111,6 +117,13 @@ impl Drop for Program {
 /// Runs it to its end.
 pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Ended {
     Program::start(args).end()
+}
+
+/// Runs it to its end in another folder than a package's, as somebody would who was handed the binary.
+pub(crate) fn run_in<S: AsRef<std::ffi::OsStr>>(folder: &Path, args: impl IntoIterator<Item = S>) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_marketplace"));
+    command.args(args).current_dir(folder).env_remove("CARGO_MANIFEST_DIR");
+    Program::spawn(command).end()
 }
 
 impl Ended {
