@@ -26,6 +26,9 @@ enum Fault {
     ForgetsEveryThird,
     AnswersOthers,
     AnswersForTheMissing,
+    AnswersWithNothing,
+    FailsTheAnswering,
+    SpeaksFirst,
     EndsLookupsTwice,
     EndsLookupsByReply,
     ForgetsLookups,
@@ -72,8 +75,11 @@ struct Broken {
 
 impl Broken {
     fn new(fault: Fault, clock: VirtualClock) -> Self {
-        let wire = Wire::new(clock.clone());
+        let mut wire = Wire::new(clock.clone());
         let view = wire.view();
+        if fault == Fault::SpeaksFirst {
+            wire.hand_in(Event::Reply { request: RequestId::from_u64(77), reply: Reply::default() });
+        }
         view.answers(ANSWERING, ms(10), [word(1)]);
         view.silent([SILENT]);
         view.peer(GARBLED, Manner::Garbles);
@@ -118,6 +124,12 @@ impl Broken {
             | (Fault::PassesOnGarbage, Event::Failure { failure: Failure::Invalid, .. })
             | (Fault::EndsLookupsByReply, Event::Done { .. }) => {
                 Event::Reply { request, reply: Reply::default() }
+            }
+            (Fault::AnswersWithNothing, Event::Reply { .. }) => {
+                Event::Reply { request, reply: Reply::default() }
+            }
+            (Fault::FailsTheAnswering, Event::Reply { .. }) => {
+                Event::Failure { request, failure: Failure::Unsupported }
             }
             (Fault::DropsGarbage, Event::Failure { failure: Failure::Invalid, .. }) => {
                 Event::Failure { request, failure: Failure::Closed }
@@ -313,26 +325,37 @@ fn a_transport_that_blocks_is_found() {
     assert!(rules(Fault::BlocksInPoll).contains(&1));
 }
 
+/// Asserts that the suite says, of the rule, what is wrong.
+fn assert_said(fault: Fault, rule: u8, what: &str) {
+    let report = report(fault);
+    let is_said = report.violations.iter().any(|said| said.rule == rule && said.what.contains(what));
+    assert!(is_said, "{fault:?} should be called `{what}`: {report}");
+}
+
 #[test]
 fn a_transport_that_does_not_end_every_request_once_is_found() {
-    for fault in [
-        Fault::AnswersTwice,
-        Fault::ForgetsEveryThird,
-        Fault::AnswersOthers,
-        Fault::AnswersForTheMissing,
-        Fault::EndsLookupsTwice,
-        Fault::EndsLookupsByReply,
-        Fault::ForgetsLookups,
+    for (fault, what) in [
+        (Fault::AnswersTwice, "after its end"),
+        (Fault::ForgetsEveryThird, "has not ended"),
+        (Fault::AnswersOthers, "which was never made"),
+        (Fault::AnswersForTheMissing, "a contact to a missing peer ended with Reply"),
+        (Fault::AnswersWithNothing, "the reply of an answering peer is empty"),
+        (Fault::FailsTheAnswering, "a contact to an answering peer ended with Failure"),
+        (Fault::SpeaksFirst, "before anything was asked"),
+        (Fault::EndsLookupsTwice, "after its end"),
+        (Fault::EndsLookupsByReply, "a lookup ended with a reply"),
+        (Fault::ForgetsLookups, "has not ended"),
     ] {
-        assert!(rules(fault).contains(&2), "{fault:?}: {}", report(fault));
+        assert_said(fault, 2, what);
     }
 }
 
 #[test]
 fn a_transport_that_does_not_release_is_found() {
     assert!(rules(Fault::KeepsTheReleased).contains(&3));
-    assert!(rules(Fault::ReleasesAll).contains(&2), "others do not end");
-    assert!(rules(Fault::ReportsReleases).contains(&3));
+    assert_said(Fault::ReleasesAll, 2, "has not ended");
+    assert_said(Fault::ReportsReleases, 3, "the release of a contact that had ended brought an event");
+    assert_said(Fault::ReportsReleases, 2, "ended twice");
 }
 
 #[test]
