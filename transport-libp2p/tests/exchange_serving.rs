@@ -152,8 +152,9 @@ fn a_question_that_does_not_come_is_given_up() {
     run(async {
         let server = serve(serving(|serve| serve.question_timeout = SHORT)).await;
         let mut streams = raw::open(&server, 2).await;
-        streams[1].write_all(&QUESTION[..2]).await.unwrap();
-        streams[1].flush().await.unwrap();
+        // Half of one, unless it has been given up already.
+        let _ = streams[1].write_all(&QUESTION[..2]).await;
+        let _ = streams[1].flush().await;
         for stream in &mut streams {
             no_answer(stream).await;
         }

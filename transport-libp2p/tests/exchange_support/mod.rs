@@ -26,7 +26,7 @@ use smol::{LocalExecutor, Task};
 pub const LONG: Duration = Duration::from_secs(20);
 
 /// How long one may take that is not: enough for a question to arrive on a busy machine.
-pub const SHORT: Duration = Duration::from_millis(250);
+pub const SHORT: Duration = Duration::from_secs(1);
 
 thread_local! {
     static EXECUTOR: LocalExecutor<'static> = const { LocalExecutor::new() };
