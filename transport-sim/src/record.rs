@@ -241,3 +241,33 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         let _ = std::fs::remove_file(&part);
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record of three checkpoints and two queries.
+    fn record(digests: [&str; 3], contacts: u32) -> Record {
+        let ending = |contacts| ("converged".to_owned(), contacts, 1, 5_000_000);
+        Record {
+            dragnet_sim_record: VERSION,
+            scenario: toml::from_str("[network]\npeers = 10").unwrap(),
+            faults: Vec::new(),
+            checkpoints: (1u64..).zip(digests).map(|(n, d)| (n * 100, n * 1_000_000, d.to_owned())).collect(),
+            queries: vec![ending(20), ending(contacts)],
+            digest: digests[2].to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_first_difference_is_named_by_event_time_and_query() {
+        let recorded = record(["a", "b", "c"], 21);
+        assert_eq!(recorded.difference(&record(["a", "b", "c"], 21)), None);
+        let what = recorded.difference(&record(["a", "x", "y"], 22)).unwrap().what;
+        assert_eq!(
+            what,
+            "the runs part between event 100 (virtual time 0.001000000s) and event 200; the first query that ends \
+             otherwise is 1: recorded converged, 21 contacts, 1 items, 5 ms, now converged, 22 contacts, 1 items, 5 ms"
+        );
+    }
+}

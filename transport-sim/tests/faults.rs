@@ -52,6 +52,7 @@ fn a_silent_peer_answers_nothing_until_its_fault_ends() {
     let late = sim.ask(client, SECOND, fetch(key, provider));
     sim.run();
     assert!(sim.query(early).found.is_empty());
+    assert_eq!(outcome(&sim.query(early)).reason, Reason::DeadlineReached, "waited to the end");
     assert_eq!(sim.query(late).found.len(), 1);
     assert_eq!((sim.strikes().of(FaultKind::Silent), sim.struck()), (1, vec![1]));
 }

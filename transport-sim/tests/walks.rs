@@ -5,6 +5,7 @@ use std::time::Duration;
 use dragnet_core::{EngineConfig, Item, Key, QueryConfig, Reason, Time};
 use dragnet_sim::{
     AskId, Ended, LatencyModel, PeerId, Request, Sessions, Share, Sim, SimConfig, SimItem, Staleness,
+    TracedContact,
 };
 
 fn network(peers: u32, seed: u64, dead: u32) -> SimConfig {
@@ -73,7 +74,9 @@ fn a_get_finds_the_record_that_was_put() {
     let mut sim = Sim::new(network(2_000, 6, 20)).unwrap();
     let client = sim.client(EngineConfig::default());
     let item = SimItem::new(key(1), 77);
-    assert_eq!(sim.put(item), sim.closest_alive(&key(1), 20));
+    let holders = sim.put(item);
+    assert_eq!(holders, sim.closest_alive(&key(1), 20));
+    let all = sim.ask(client, Time::ZERO, Request::Get(key(1)).query());
     let config = QueryConfig::default().with_max_results(1);
     let get = sim.ask(client, Time::ZERO, Request::Get(key(1)).query().config(config.clone()));
     let missing = sim.ask(client, Time::ZERO, Request::Get(key(2)).query().config(config));
@@ -83,6 +86,14 @@ fn a_get_finds_the_record_that_was_put() {
     assert_eq!(run.found.iter().map(|found| found.item).collect::<Vec<_>>(), [item]);
     let run = sim.query(missing);
     assert_eq!((run.outcome.as_ref().unwrap().reason, run.found.len()), (Reason::Converged, 0));
+    // Those who hold the record give it, and nobody else does.
+    let id = sim.query(all).id.unwrap();
+    let gave = |how| match how {
+        Ended::Replied { items } => Some(items > 0),
+        _ => None,
+    };
+    let right = |c: &TracedContact| gave(c.how).is_none_or(|gave| gave == holders.contains(&c.peer));
+    assert!(sim.with_trace(|trace| trace.of(id).count() >= 20 && trace.of(id).all(right)));
 }
 
 #[test]
