@@ -10,10 +10,10 @@ use dragnet_examples::package::Package;
 use dragnet_examples::source;
 use serde_json::Value;
 
-/// A file with a tenth of the packages, and a demo's command line with it.
+/// A file with a twentieth of the packages, and a demo's command line with it.
 fn demo(options: &[&str]) -> common::Ended {
     let packages = source::from_cargo().expect("this is a workspace");
-    let some: Vec<Package> = packages.into_iter().step_by(10).collect();
+    let some: Vec<Package> = packages.into_iter().step_by(20).collect();
     let file = tempfile::NamedTempFile::new().expect("a place for a file");
     serde_json::to_writer(&file, &some).expect("a list of packages");
     let start = ["demo".into(), "--packages".into(), file.path().into()];

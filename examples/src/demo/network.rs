@@ -1,6 +1,5 @@
 //! The peers of the demo: real nodes on loopback TCP.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use dragnet_libp2p::{Client, Config, Node};
@@ -14,10 +13,6 @@ use crate::announce::Announced;
 use crate::catalogue::Catalogue;
 use crate::error::Error;
 use crate::peer;
-
-/// On so many peers is what is published, and so many are asked for it: Kademlia's k. With the usual
-/// 20 each of the demo's few peers would hold everything, which no peer of a large network does.
-const REPLICATION: usize = 3;
 
 /// Questions in flight to one peer: as many as the fetch protocol serves on a connection. With the usual
 /// 16 the searches would queue for the silent peer, which holds each for its whole `request_timeout`.
@@ -134,7 +129,6 @@ impl DemoNode {
 }
 
 fn configure(config: &mut Config) {
-    config.replication = NonZeroUsize::new(REPLICATION).expect("not zero");
     config.engine.caps.contacts_per_peer = CONTACTS_PER_PEER;
     config.exchange.in_flight_max = CONTACTS_PER_PEER;
 }
