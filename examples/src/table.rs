@@ -43,13 +43,15 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// The lines, each at most `width` wide: the last column is cut to fit.
+    /// The lines, each at most `width` wide: the last column is cut to fit. Headings that are all empty
+    /// have no line.
     pub fn render(&self, width: usize) -> String {
         let widths = self.widths(width);
         let heading = Style::new().bold();
         let headings: Vec<String> =
             self.columns.iter().map(|(text, _)| heading.apply_to(text).to_string()).collect();
-        let mut text = self.line(&headings, &widths);
+        let has_headings = self.columns.iter().any(|(text, _)| !text.is_empty());
+        let mut text = if has_headings { self.line(&headings, &widths) } else { String::new() };
         for row in &self.rows {
             text.push_str(&self.line(row, &widths));
         }
@@ -104,5 +106,6 @@ mod tests {
     fn a_table_without_rows_is_its_headings() {
         let table = Table::new([("peer", Align::Left)]);
         assert_eq!(console::strip_ansi_codes(&table.render(80)), "peer\n");
+        assert_eq!(Table::new([("", Align::Left)]).render(80), "");
     }
 }

@@ -173,9 +173,7 @@ impl Report {
             "deadline".to_string(),
             format!("{timeout}, reached by {}", self.summary.deadline_reached),
         ]);
-        let text = table.render(output.width());
-        // Its headings are empty.
-        output.text(text.trim())
+        output.text(table.render(output.width()).trim_end())
     }
 
     fn print_peers(&self, output: Output) -> io::Result<()> {
