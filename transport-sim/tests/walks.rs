@@ -171,4 +171,6 @@ fn virtual_time_stops_where_it_is_told_to() {
     assert_eq!(sim.counts().replied, 3, "the fan-out, each after exactly its round trip");
     sim.run();
     assert!(sim.query(query).outcome.is_some());
+    sim.run_until(Time::from_millis(20_000));
+    assert_eq!(sim.counts().timers, 0, "a timer that was set anew does not wake at its old time");
 }
