@@ -15,7 +15,9 @@
 //!   to `0.0.0.0` or `::` announces each address of the machine's interfaces, of its own IP family only, and
 //!   takes it back (`AddressExpired`) when the interface goes.
 //! - An IPv6 listener takes no IPv4 connections, so that one of each can share a port.
-//! - An error while accepting is reported (`ListenerError`); the listener then rests for 100 ms and goes on.
+//! - A port that somebody else listens on is taken. Only one and the same transport may listen on a port twice.
+//! - An error while accepting is reported (`ListenerError`), and the listener goes on: at once if only this
+//!   connection is lost, after a rest of 100 ms if the system lacks the means, such as open files or memory.
 //! - `remove_listener` frees the port at once, and wakes the task that polls the transport to hear of it
 //!   (`ListenerClosed`).
 //! - A dial with [`PortUse::Reuse`] leaves from the port of a listener of the same family, if there is one, and
@@ -38,6 +40,7 @@
 mod address;
 mod config;
 mod error;
+mod host;
 mod listener;
 mod socket;
 mod stream;
@@ -62,8 +65,9 @@ pub use self::{
     stream::Stream,
 };
 use self::{
-    listener::{Listener, Machine},
-    socket::connect,
+    host::Machine,
+    listener::Listener,
+    socket::{Claim, connect},
 };
 
 /// The TCP transport; see the [module](self) for what it promises.
@@ -95,7 +99,10 @@ impl libp2p::core::Transport for Transport {
         let Some(socket_address) = socket_address(&address) else {
             return Err(TransportError::MultiaddrNotSupported(address));
         };
-        let listener = Listener::bind(id, socket_address, &self.config).map_err(TransportError::Other)?;
+        let is_ours = self.listeners.iter().any(|listener| listener.overlaps(socket_address));
+        let claim = if is_ours { Claim::Shared } else { Claim::Exclusive };
+        let listener =
+            Listener::bind(id, socket_address, claim, &self.config).map_err(TransportError::Other)?;
         self.listeners.push(listener);
         if let Some(waker) = self.waker.take() {
             waker.wake();

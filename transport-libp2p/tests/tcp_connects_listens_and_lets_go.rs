@@ -186,17 +186,23 @@ fn a_wildcard_listener_announces_the_interfaces_of_its_family() {
 fn the_address_comes_before_a_connection_that_was_there_first() {
     for any_port in [address("/ip4/127.0.0.1/tcp/0"), address("/ip4/0.0.0.0/tcp/0")] {
         within_a_minute(async {
-            let (mut first, mut second) = (Transport::default(), Transport::default());
+            let mut transport = Transport::default();
             // The first listener finds a port, the second takes it over.
-            let (id, found) = listen(&mut first, any_port.clone()).await;
+            let (first, found) = listen(&mut transport, any_port.clone()).await;
             let ip = socket_address(&any_port).unwrap().ip();
-            second.listen_on(ListenerId::next(), multiaddr((ip, port(&found)).into())).unwrap();
-            assert!(first.remove_listener(id));
+            let second = ListenerId::next();
+            transport.listen_on(second, multiaddr((ip, port(&found)).into())).unwrap();
+            assert!(transport.remove_listener(first));
 
             let _waiting = TcpStream::connect(("127.0.0.1", port(&found))).unwrap();
-            let event = next(&mut second).await;
-            assert!(event.into_new_address().is_some(), "the address comes first");
-            accept(&mut second).await;
+            loop {
+                match next(&mut transport).await {
+                    TransportEvent::ListenerClosed { listener_id, .. } if listener_id == first => {}
+                    TransportEvent::NewAddress { listener_id, .. } if listener_id == second => break,
+                    event => panic!("the address comes first: {event:?}"),
+                }
+            }
+            accept(&mut transport).await;
         });
     }
 }
@@ -254,6 +260,41 @@ fn a_port_can_be_listened_on_twice() {
         let (_, first) = listen(&mut transport, address("/ip4/127.0.0.1/tcp/0")).await;
         let (_, second) = listen(&mut transport, first.clone()).await;
         assert_eq!(first, second);
+    });
+}
+
+#[test]
+fn a_port_that_another_transport_listens_on_is_taken() {
+    for any_port in ["/ip4/127.0.0.1/tcp/0", "/ip4/0.0.0.0/tcp/0"] {
+        within_a_minute(async {
+            let (mut first, mut second) = (Transport::default(), Transport::default());
+            first.listen_on(ListenerId::next(), address(any_port)).unwrap();
+            let taken = port(&loopback_address(&mut first).await);
+            for ip in ["127.0.0.1", "0.0.0.0"] {
+                let listened =
+                    second.listen_on(ListenerId::next(), address(&format!("/ip4/{ip}/tcp/{taken}")));
+                let Err(TransportError::Other(Error::Listen { address, source })) = listened else {
+                    panic!("{ip} beside {any_port}: {listened:?}")
+                };
+                assert_eq!((address.port(), source.kind()), (taken, io::ErrorKind::AddrInUse));
+            }
+        });
+    }
+}
+
+#[test]
+fn a_port_is_free_again_while_a_connection_dialled_from_it_lives() {
+    within_a_minute(async {
+        let (mut here, mut there) = (Transport::default(), Transport::default());
+        let (_, remote) = listen(&mut there, address("/ip4/127.0.0.1/tcp/0")).await;
+        let (id, own) = listen(&mut here, address("/ip4/127.0.0.1/tcp/0")).await;
+        let (dialled, (_, _, seen)) = join(dial(&mut here, remote, LISTENING_PORT), accept(&mut there)).await;
+        let _alive = dialled.unwrap();
+        assert_eq!(port(&seen), port(&own));
+        here.remove_listener(id);
+        let mut later = Transport::default();
+        later.listen_on(ListenerId::next(), own.clone()).unwrap();
+        assert_eq!(loopback_address(&mut later).await, own);
     });
 }
 

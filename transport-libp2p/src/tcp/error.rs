@@ -23,8 +23,9 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
-    /// A connection could not be accepted; for instance, there are too many open files. The listener goes on
-    /// after a rest of 100 ms.
+    /// A connection could not be accepted. The listener goes on: at once if it failed by itself, as when the
+    /// remote side has given up already, after a rest of 100 ms if there are too many open files or too little
+    /// memory.
     #[error("cannot accept a connection on {address}")]
     Accept {
         /// Where the listener is bound.

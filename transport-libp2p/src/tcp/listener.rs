@@ -2,41 +2,32 @@
 
 use std::{
     collections::VecDeque,
-    future::{self, Future, Ready},
-    io,
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    future::{self, Ready},
+    net::{IpAddr, SocketAddr, TcpStream},
     pin::Pin,
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use async_io::{Async, Timer};
+use async_io::Async;
 use if_watch::{IfEvent, IpNet, smol::IfWatcher};
 use libp2p::core::transport::{ListenerId, TransportEvent};
 
-use super::{Config, Error, Stream, address::multiaddr, socket};
+use super::{
+    Config, Error, Stream,
+    address::multiaddr,
+    host::{Host, Machine},
+    socket::{self, Claim},
+};
 
-/// How long a listener rests after an accept error. The usual one, too many open files, stays for a while and
+/// How long a listener rests when the system lacks the means to accept a connection. That stays for a while and
 /// leaves the connection in the queue: trying again at once would only burn the processor.
-const REST_AFTER_ERROR: Duration = Duration::from_millis(100);
+const REST_AFTER_LACK: Duration = Duration::from_millis(100);
+/// So many connections in a row may fail before others have their turn: who dials and resets without an end
+/// shall not keep the task busy for good.
+const FAILURES_PER_TURN_MAX: u32 = 16;
 
 type Event = TransportEvent<Ready<Result<Stream, Error>>, Error>;
-
-/// What a listener asks of the machine: connections, the interfaces' addresses, and time.
-pub(super) trait Host: Unpin {
-    /// The next connection, and who it is from.
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>>;
-
-    /// The next change of an interface's address; at first, one for each that is there. Never, if the listener
-    /// is bound to one address.
-    fn poll_interface(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<IfEvent>>;
-
-    /// Begins a rest of this length.
-    fn rest(&mut self, length: Duration);
-
-    /// Ready when the rest is over, and when there is none.
-    fn poll_rested(&mut self, cx: &mut Context<'_>) -> Poll<()>;
-}
 
 /// A stream of what happens to one listener, which ends after its `ListenerClosed`.
 pub(super) struct Listener<H> {
@@ -50,6 +41,8 @@ pub(super) struct Listener<H> {
     is_watching: bool,
     /// The interfaces' networks of our family, as they came. One address may be in several.
     networks: Vec<IpNet>,
+    /// How many connections have failed one after the other since it last had nothing to tell.
+    failures: u32,
     /// What has happened and has not been handed over: what comes first, and what comes last.
     events: VecDeque<Event>,
     waker: Option<Waker>,
@@ -57,16 +50,21 @@ pub(super) struct Listener<H> {
 
 impl Listener<Machine> {
     /// Listens on `address`; port 0 takes a free one, an unspecified address all interfaces.
-    pub(super) fn bind(id: ListenerId, address: SocketAddr, config: &Config) -> Result<Self, Error> {
+    pub(super) fn bind(
+        id: ListenerId,
+        address: SocketAddr,
+        claim: Claim,
+        config: &Config,
+    ) -> Result<Self, Error> {
         let failed = |source| Error::Listen { address, source };
-        let socket = socket::listen(config, address).map_err(failed)?;
+        let socket = socket::listen(config, address, claim).map_err(failed)?;
         let bound = socket.local_addr().map_err(failed)?;
         let interfaces = if bound.ip().is_unspecified() {
             Some(IfWatcher::new().map_err(|source| Error::Interfaces { address, source })?)
         } else {
             None
         };
-        let machine = Machine { socket: Async::new(socket).map_err(failed)?, interfaces, rest: None };
+        let machine = Machine::new(Async::new(socket).map_err(failed)?, interfaces);
         Ok(Self::new(id, bound, config.clone(), machine))
     }
 }
@@ -79,11 +77,30 @@ impl<H: Host> Listener<H> {
         if !is_watching {
             events.push_back(Event::NewAddress { listener_id: id, listen_addr: multiaddr(bound) });
         }
-        Self { id, bound, config, host: Some(host), is_watching, networks: Vec::new(), events, waker: None }
+        Self {
+            id,
+            bound,
+            config,
+            host: Some(host),
+            is_watching,
+            networks: Vec::new(),
+            failures: 0,
+            events,
+            waker: None,
+        }
     }
 
     pub(super) fn id(&self) -> ListenerId {
         self.id
+    }
+
+    /// Whether it is open and would have a share of the connections to `address`.
+    pub(super) fn overlaps(&self, address: SocketAddr) -> bool {
+        let (own, other) = (self.bound.ip(), address.ip());
+        self.host.is_some()
+            && self.bound.port() == address.port()
+            && own.is_ipv4() == other.is_ipv4()
+            && (own == other || own.is_unspecified() || other.is_unspecified())
     }
 
     /// The addresses it listens on as far as it knows, none once closed.
@@ -158,10 +175,20 @@ impl<H: Host> Listener<H> {
         let is_announced = !self.is_watching || !self.networks.is_empty();
         let Some(host) = self.host.as_mut().filter(|_| is_announced) else { return Poll::Pending };
         ready!(host.poll_rested(cx));
+        if self.failures >= FAILURES_PER_TURN_MAX {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         match ready!(host.poll_accept(cx)) {
-            Ok((connection, remote)) => Poll::Ready(self.incoming(connection, remote)),
+            Ok((connection, remote)) => {
+                self.failures = 0;
+                Poll::Ready(self.incoming(connection, remote))
+            }
             Err(source) => {
-                host.rest(REST_AFTER_ERROR);
+                self.failures += 1;
+                if socket::is_lack(&source) {
+                    host.rest(REST_AFTER_LACK);
+                }
                 let error = Error::Accept { address: self.bound, source };
                 Poll::Ready(Event::ListenerError { listener_id: self.id, error })
             }
@@ -199,65 +226,24 @@ impl<H: Host> futures::Stream for Listener<H> {
         if let Poll::Ready(event) = this.poll_incoming(cx) {
             return Poll::Ready(Some(event));
         }
+        this.failures = 0;
         this.waker = Some(cx.waker().clone());
         Poll::Pending
-    }
-}
-
-/// The machine as it is.
-pub(super) struct Machine {
-    socket: Async<TcpListener>,
-    interfaces: Option<IfWatcher>,
-    rest: Option<Timer>,
-}
-
-impl Host for Machine {
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        loop {
-            match self.socket.get_ref().accept() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-            ready!(self.socket.poll_readable(cx))?;
-        }
-    }
-
-    fn poll_interface(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<IfEvent>> {
-        match &mut self.interfaces {
-            Some(interfaces) => interfaces.poll_if_event(cx),
-            None => Poll::Pending,
-        }
-    }
-
-    fn rest(&mut self, length: Duration) {
-        self.rest = Some(Timer::after(length));
-    }
-
-    fn poll_rested(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(rest) = &mut self.rest {
-            ready!(Pin::new(rest).poll(cx));
-            self.rest = None;
-        }
-        Poll::Ready(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::{
-        future::poll_fn,
+        io,
+        net::TcpListener,
         sync::{
             Arc,
             atomic::{AtomicUsize, Ordering},
         },
     };
 
-    use futures::{
-        StreamExt,
-        executor::block_on,
-        future::{Either, select},
-        task::ArcWake,
-    };
+    use futures::{StreamExt, executor::block_on, task::ArcWake};
 
     use super::*;
 
@@ -346,7 +332,7 @@ mod tests {
     }
 
     fn too_many_open_files() -> io::Result<(TcpStream, SocketAddr)> {
-        Err(io::Error::other("too many open files"))
+        Err(io::Error::from_raw_os_error(libc::EMFILE))
     }
 
     #[test]
@@ -361,6 +347,51 @@ mod tests {
         script(&mut listener).is_resting = false;
         assert_eq!(events(&mut listener), ["incoming"]);
         assert_eq!(script(&mut listener).rests.len(), 1);
+    }
+
+    #[test]
+    fn only_a_lack_of_means_makes_it_rest() {
+        for (code, rests) in [
+            (libc::EMFILE, 1),
+            (libc::ENFILE, 1),
+            (libc::ENOBUFS, 1),
+            (libc::ENOMEM, 1),
+            (libc::ECONNABORTED, 0),
+            (libc::EHOSTUNREACH, 0),
+            (libc::EPROTO, 0),
+        ] {
+            let connections = VecDeque::from([Err(io::Error::from_raw_os_error(code)), connection()]);
+            let mut listener = listener("127.0.0.1:4001", Script { connections, ..Script::default() });
+            let events = events(&mut listener);
+            assert_eq!(events[1], "error: cannot accept a connection on 127.0.0.1:4001");
+            assert_eq!(script(&mut listener).rests.len(), rests, "{code}");
+            assert_eq!(events.len(), 3 - rests, "{code}: {events:?}");
+        }
+    }
+
+    #[test]
+    fn after_many_failed_connections_in_a_row_others_have_their_turn() {
+        let failures = (0..40).map(|_| Err(io::Error::from_raw_os_error(libc::ECONNABORTED)));
+        let connections = failures.chain([connection()]).collect();
+        let mut listener = listener("127.0.0.1:4001", Script { connections, ..Script::default() });
+        assert!(block_on(listener.next()).is_some(), "it says where it is");
+        let bell = Arc::new(Bell::default());
+        let waker = futures::task::waker(bell.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut turns = Vec::new();
+        for turn in 1.. {
+            let mut events = 0;
+            while listener.poll_next_unpin(&mut cx).is_ready() {
+                events += 1;
+            }
+            turns.push(events);
+            if bell.0.load(Ordering::SeqCst) < turn {
+                break;
+            }
+        }
+        // Each turn that is given up wakes its task for the next; the last has nothing more to do.
+        assert_eq!(turns, [16, 16, 9]);
+        assert!(script(&mut listener).rests.is_empty());
     }
 
     #[test]
@@ -424,21 +455,6 @@ mod tests {
         wildcard.close();
         assert_eq!(wildcard.addresses().count(), 0);
         assert_eq!(listener("[::1]:1", Script::default()).addresses().count(), 1);
-    }
-
-    #[test]
-    fn the_machine_rests_until_the_time_is_over() {
-        let socket = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).unwrap();
-        let mut machine = Machine { socket, interfaces: None, rest: None };
-        block_on(poll_fn(|cx| machine.poll_rested(cx)));
-        machine.rest(Duration::from_secs(3600));
-        assert!(block_on(poll_fn(|cx| Poll::Ready(machine.poll_rested(cx)))).is_pending());
-        machine.rest(Duration::from_millis(1));
-        let rested = poll_fn(|cx| machine.poll_rested(cx));
-        match block_on(select(rested, Timer::after(Duration::from_secs(60)))) {
-            Either::Left(_) => assert!(machine.rest.is_none()),
-            Either::Right(_) => panic!("the rest of 1 ms is not over after a minute"),
-        }
     }
 
     #[test]

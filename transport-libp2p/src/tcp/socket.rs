@@ -10,12 +10,26 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::{Config, Stream};
 
+/// Whether a listener may have a port that another already listens on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Claim {
+    /// No: such a port is taken.
+    Exclusive,
+    /// Yes, if that one shares it.
+    Shared,
+}
+
 /// A socket that listens on `address`, whose port can be dialled from.
-pub(super) fn listen(config: &Config, address: SocketAddr) -> io::Result<TcpListener> {
+pub(super) fn listen(config: &Config, address: SocketAddr, claim: Claim) -> io::Result<TcpListener> {
     let socket = open(config, address)?;
-    share_port(&socket)?;
+    if claim == Claim::Shared {
+        share_port(&socket)?;
+    }
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(config.backlog).unwrap_or(i32::MAX))?;
+    // Only now, for those who dial from the port. Set before, it would let any other program of this user listen
+    // here as well, and each would get some of the connections.
+    share_port(&socket)?;
     Ok(socket.into())
 }
 
@@ -106,6 +120,17 @@ fn share_port(socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a connection could not be accepted because the system lacks the means, and not because of something
+/// wrong with that connection: Linux reports what the network did to it here as well (see `accept(2)`).
+pub(super) fn is_lack(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let is_lack =
+        matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM));
+    #[cfg(not(unix))]
+    let is_lack = error.kind() != io::ErrorKind::ConnectionReset;
+    is_lack
+}
+
 /// Whether a local address cannot be dialled from, though a new port may do.
 fn is_taken(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
@@ -128,7 +153,7 @@ mod tests {
 
     /// Both sides of a connection: the dialler's and the listener's.
     fn connection(config: &Config) -> [Stream; 2] {
-        let listener = listen(config, LOOPBACK).unwrap();
+        let listener = listen(config, LOOPBACK, Claim::Exclusive).unwrap();
         let dialled = smol::block_on(connect(config, listener.local_addr().unwrap(), None)).unwrap();
         listener.set_nonblocking(false).unwrap();
         let (connection, remote) = listener.accept().unwrap();
@@ -153,7 +178,7 @@ mod tests {
     #[test]
     fn a_local_address_that_is_not_there_gives_way_to_a_new_port() {
         let config = Config::new();
-        let listener = listen(&config, LOOPBACK).unwrap();
+        let listener = listen(&config, LOOPBACK, Claim::Exclusive).unwrap();
         // An address for documentation (RFC 5737), which no machine has.
         let elsewhere = "203.0.113.77:4001".parse().ok();
         let stream = smol::block_on(connect(&config, listener.local_addr().unwrap(), elsewhere)).unwrap();
@@ -163,7 +188,10 @@ mod tests {
     #[test]
     fn a_second_connection_between_the_same_ports_gives_way_to_a_new_port() {
         let config = Config::new();
-        let (here, there) = (listen(&config, LOOPBACK).unwrap(), listen(&config, LOOPBACK).unwrap());
+        let (here, there) = (
+            listen(&config, LOOPBACK, Claim::Exclusive).unwrap(),
+            listen(&config, LOOPBACK, Claim::Exclusive).unwrap(),
+        );
         let (local, remote) = (here.local_addr().unwrap(), there.local_addr().unwrap());
         let first = smol::block_on(connect(&config, remote, Some(local))).unwrap();
         assert_eq!(first.local_address().unwrap(), local);
@@ -185,7 +213,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_listener_takes_no_ipv4_connections() {
-        match listen(&Config::new(), "[::]:0".parse().unwrap()) {
+        match listen(&Config::new(), "[::]:0".parse().unwrap(), Claim::Exclusive) {
             Ok(listener) => assert!(SockRef::from(&listener).only_v6().unwrap()),
             Err(error) => assert!(TcpListener::bind("[::1]:0").is_err(), "there is IPv6, and yet: {error}"),
         }
@@ -193,6 +221,6 @@ mod tests {
 
     #[test]
     fn a_time_to_live_of_zero_is_refused() {
-        assert!(listen(&Config::new().ttl(0), LOOPBACK).is_err());
+        assert!(listen(&Config::new().ttl(0), LOOPBACK, Claim::Exclusive).is_err());
     }
 }
