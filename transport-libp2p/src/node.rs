@@ -271,7 +271,8 @@ impl NodeBuilder {
     }
 
     /// Connections that are open at once; one more is closed at once. As many may be under way, in each
-    /// direction. 1 024.
+    /// direction. Of the open ones at most three quarters may come from outside, so that strangers cannot
+    /// keep the node from dialling. 1 024.
     pub const fn connections_max(mut self, connections_max: u32) -> Self {
         self.connections_max = connections_max;
         self
@@ -328,6 +329,7 @@ impl NodeBuilder {
             .with_max_pending_incoming(Some(self.connections_max))
             .with_max_pending_outgoing(Some(self.connections_max))
             .with_max_established(Some(self.connections_max))
+            .with_max_established_incoming(Some(self.connections_max - self.connections_max / 4))
             .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER));
         let limits = connection_limits::Behaviour::new(limits);
         let swarm_config = self.swarm.with_idle_connection_timeout(self.idle_timeout);
