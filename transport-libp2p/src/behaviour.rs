@@ -266,9 +266,8 @@ impl Behaviour {
                 self.tell(Told::Failure { request: RequestId::from_u64(id), failure });
             }
             exchange::Event::Question { peer, question, items_max, responder } => {
-                // The client keeps one receiver; any other is held by somebody who answers. What is not
-                // taken is dropped, which refuses it.
-                if self.channels.questions.receiver_count() > 1 {
+                // What is not taken is dropped, which refuses it.
+                if self.channels.answering.load(Ordering::Relaxed) > 0 {
                     let question = Question::new(peer, question, items_max, responder);
                     if self.channels.questions.try_send(question).is_err() {
                         tracing::debug!(%peer, "a question is refused: too many wait for an answer");

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use async_channel::{Receiver, Sender, TrySendError};
 use bytes::Bytes;
@@ -32,6 +32,7 @@ struct Shared {
     commands: Sender<Command>,
     ended: Sender<u64>,
     questions: Receiver<Question>,
+    answering: Arc<AtomicUsize>,
     closed: Receiver<()>,
     shut_down: Arc<AtomicBool>,
     provided: AtomicU64,
@@ -55,6 +56,8 @@ pub(crate) struct Channels {
     pub(crate) commands: Pin<Box<Receiver<Command>>>,
     pub(crate) ended: Pin<Box<Receiver<u64>>>,
     pub(crate) questions: Sender<Question>,
+    /// Live [`Questions`]: not the channel's own count, which a client keeps up and its end lowers.
+    pub(crate) answering: Arc<AtomicUsize>,
     pub(crate) shut_down: Arc<AtomicBool>,
     /// Dropped when all is over.
     pub(crate) alive: Option<Sender<()>>,
@@ -108,15 +111,18 @@ impl Client {
         let (questions, questions_end) = async_channel::bounded(questions_max.max(1));
         let (alive, closed) = async_channel::bounded(1);
         let shut_down = Arc::new(AtomicBool::new(false));
+        let answering = Arc::new(AtomicUsize::new(0));
         let channels = Channels {
             commands: Box::pin(commands_end),
             ended: Box::pin(ended_end),
             questions,
+            answering: Arc::clone(&answering),
             shut_down: Arc::clone(&shut_down),
             alive: Some(alive),
         };
         let provided = AtomicU64::new(0);
-        let shared = Shared { local, commands, ended, questions: questions_end, closed, shut_down, provided };
+        let questions = questions_end;
+        let shared = Shared { local, commands, ended, questions, answering, closed, shut_down, provided };
         (Self { core, shared: Arc::new(shared) }, channels)
     }
 
@@ -252,7 +258,7 @@ impl Client {
     /// The questions that others ask of this peer. As long as nobody holds any of these, such questions
     /// are refused.
     pub fn questions(&self) -> Questions {
-        Questions::new(self.shared.questions.clone())
+        Questions::new(self.shared.questions.clone(), Arc::clone(&self.shared.answering))
     }
 
     /// What a live query has cost and brought so far; `None` if it has ended.

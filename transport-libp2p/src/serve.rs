@@ -1,6 +1,8 @@
 //! Others' questions, and how the application answers them.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -69,11 +71,14 @@ impl Question {
 /// Ends when the behaviour is gone.
 pub struct Questions {
     receiver: Pin<Box<async_channel::Receiver<Question>>>,
+    /// How many of these there are.
+    live: Arc<AtomicUsize>,
 }
 
 impl Questions {
-    pub(crate) fn new(receiver: async_channel::Receiver<Question>) -> Self {
-        Self { receiver: Box::pin(receiver) }
+    pub(crate) fn new(receiver: async_channel::Receiver<Question>, live: Arc<AtomicUsize>) -> Self {
+        live.fetch_add(1, Ordering::Relaxed);
+        Self { receiver: Box::pin(receiver), live }
     }
 
     /// The next question; `None` when the behaviour is gone.
@@ -93,6 +98,12 @@ impl Questions {
                 tracing::trace!("the asker no longer waits");
             }
         }
+    }
+}
+
+impl Drop for Questions {
+    fn drop(&mut self) {
+        self.live.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
