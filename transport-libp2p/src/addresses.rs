@@ -7,8 +7,13 @@ use libp2p::swarm::FromSwarm;
 use libp2p::swarm::behaviour::{ConnectionEstablished, PeerAddresses};
 use libp2p::{Multiaddr, PeerId, identify};
 
+use crate::kad::Kad;
+
 /// Addresses of one peer that are read from one message.
 const ADDRESSES_PER_MESSAGE: usize = 16;
+
+/// Peers whose addresses are read from one reply: as many as an honest one names.
+const PEERS_PER_REPLY: usize = 20;
 
 /// Addresses by peer: the least recently used peer goes out first, and of a peer the least recently
 /// used of ten. What could not be dialled is forgotten.
@@ -26,17 +31,28 @@ impl Addresses {
         }
     }
 
+    /// Takes what one reply says of where peers are.
+    pub(crate) fn read_reply<'a>(&mut self, peers: impl IntoIterator<Item = (PeerId, &'a Vec<Multiaddr>)>) {
+        for (peer, addresses) in peers.into_iter().take(PEERS_PER_REPLY) {
+            self.extend(peer, addresses);
+        }
+    }
+
     pub(crate) fn of(&mut self, peer: &PeerId) -> impl Iterator<Item = Multiaddr> + '_ {
         self.0.get(peer)
     }
 
-    /// Learns from the swarm: what others were told of, what was dialled, what could not be.
+    /// Learns from the swarm what was dialled, and what could not be. Not what other behaviours learn:
+    /// identify tells of every peer, whether it is of our DHT or not, and of any address.
     pub(crate) fn on_swarm_event(&mut self, event: &FromSwarm<'_>) {
-        self.0.on_swarm_event(event);
-        if let FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, endpoint, .. }) = event
-            && endpoint.is_dialer()
-        {
-            self.0.add(*peer_id, endpoint.get_remote_address().clone());
+        match event {
+            FromSwarm::DialFailure(_) => drop(self.0.on_swarm_event(event)),
+            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, endpoint, .. })
+                if endpoint.is_dialer() =>
+            {
+                self.0.add(*peer_id, endpoint.get_remote_address().clone());
+            }
+            _ => {}
         }
     }
 }
@@ -44,6 +60,27 @@ impl Addresses {
 /// The addresses that a peer gives of itself by identify, as far as they can be dialled.
 pub(crate) fn identified(info: &identify::Info) -> impl Iterator<Item = &Multiaddr> {
     info.listen_addrs.iter().filter(|address| is_dialable(address)).take(ADDRESSES_PER_MESSAGE)
+}
+
+/// Keeps a peer's entry in the routing table, to which libp2p-kad only ever adds, to 16 addresses: those
+/// that the newest message does not name go first.
+pub(crate) fn trim_entry(kad: &mut Kad, peer: PeerId, newest: &[Multiaddr]) {
+    let Some(bucket) = kad.kbucket(peer) else { return };
+    let Some(entry) = bucket.iter().find(|entry| *entry.node.key.preimage() == peer) else { return };
+    let surplus = entry.node.value.len().saturating_sub(ADDRESSES_PER_MESSAGE);
+    if surplus == 0 {
+        return;
+    }
+    let (mut dropped, mut named) = (Vec::new(), Vec::new());
+    for address in entry.node.value.iter() {
+        // The entry's end in the peer's id.
+        let is_named = newest.iter().any(|new| new.clone().with_p2p(peer).as_ref() == Ok(address));
+        if is_named { named.push(address.clone()) } else { dropped.push(address.clone()) }
+    }
+    dropped.extend(named);
+    for address in &dropped[..surplus] {
+        kad.remove_address(&peer, address);
+    }
 }
 
 /// Whether an address names a place: neither port 0 nor an unspecified host. The one place that decides
@@ -60,6 +97,8 @@ pub(crate) fn is_dialable(address: &Multiaddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use libp2p::swarm::behaviour::NewExternalAddrOfPeer;
+
     use super::*;
 
     fn address(text: &str) -> Multiaddr {
@@ -74,6 +113,56 @@ mod tests {
         for nowhere in ["/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001", "/ip4/127.0.0.1/tcp/0"] {
             assert!(!is_dialable(&address(nowhere)), "{nowhere}");
         }
+    }
+
+    #[test]
+    fn what_other_behaviours_learn_is_not_taken_over() {
+        let mut book = Addresses::new(NonZeroUsize::new(3).unwrap());
+        let peer_id = PeerId::random();
+        let addr = address("/ip4/0.0.0.0/tcp/1");
+        book.on_swarm_event(&FromSwarm::NewExternalAddrOfPeer(NewExternalAddrOfPeer {
+            peer_id,
+            addr: &addr,
+        }));
+        assert_eq!(book.of(&peer_id).count(), 0);
+    }
+
+    #[test]
+    fn one_reply_fills_no_more_than_its_share_of_the_book() {
+        let mut book = Addresses::new(NonZeroUsize::new(1000).unwrap());
+        let peers: Vec<_> = std::iter::repeat_with(PeerId::random).take(300).collect();
+        let place = vec![address("/ip4/127.0.0.1/tcp/1")];
+        book.read_reply(peers.iter().map(|peer| (*peer, &place)));
+        let known = peers.iter().filter(|peer| book.of(peer).count() > 0).count();
+        assert_eq!(known, PEERS_PER_REPLY);
+    }
+
+    #[test]
+    fn a_hundred_pushes_leave_sixteen_addresses_in_the_routing_table() {
+        let config = crate::Config::default();
+        let protocol = config.kad_protocol.clone();
+        let (mut behaviour, _client) = crate::Behaviour::new(PeerId::random(), config);
+        let keypair = libp2p::identity::Keypair::generate_ed25519();
+        let peer = keypair.public().to_peer_id();
+        let mut last = Vec::new();
+        for port in 1..=100 {
+            last = vec![address(&format!("/ip4/127.0.0.1/tcp/{port}"))];
+            let info = identify::Info {
+                public_key: keypair.public(),
+                protocol_version: String::new(),
+                agent_version: String::new(),
+                listen_addrs: last.clone(),
+                protocols: vec![protocol.clone()],
+                observed_addr: Multiaddr::empty(),
+                signed_peer_record: None,
+            };
+            behaviour.handle_identify(peer, &info);
+        }
+        let bucket = behaviour.inner.kad.kbucket(peer).unwrap();
+        let entry = bucket.iter().next().unwrap();
+        assert_eq!(entry.node.value.len(), ADDRESSES_PER_MESSAGE);
+        let newest = last[0].clone().with_p2p(peer).unwrap();
+        assert!(entry.node.value.iter().any(|address| *address == newest));
     }
 
     #[test]

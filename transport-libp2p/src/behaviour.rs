@@ -1,5 +1,6 @@
 //! The behaviour: where the driver, Kademlia and the exchange meet.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
@@ -93,8 +94,8 @@ pub struct Behaviour {
     pub(crate) addresses: Addresses,
     listening: Listening,
     channels: Channels,
-    /// Addresses to confirm or to take back.
-    confirmations: Vec<ToSwarm<Event, THandlerInEvent<Inner>>>,
+    /// Addresses to confirm or to take back, in the order in which they came and went.
+    confirmations: VecDeque<ToSwarm<Event, THandlerInEvent<Inner>>>,
     /// Events since the driver was polled last: it gets its turn even when there is no end of them.
     unattended: usize,
     shutting_down: bool,
@@ -138,7 +139,7 @@ impl Behaviour {
             addresses: Addresses::new(config.addresses_max),
             listening: Listening::default(),
             channels,
-            confirmations: Vec::new(),
+            confirmations: VecDeque::new(),
             unattended: 0,
             shutting_down: false,
             config,
@@ -164,6 +165,7 @@ impl Behaviour {
             self.inner.kad.add_address(&peer, address.clone());
             self.addresses.extend(peer, [address]);
         }
+        addresses::trim_entry(&mut self.inner.kad, peer, &info.listen_addrs);
     }
 
     /// Whether [`Client::shutdown`] was called, and every query has ended.
@@ -348,10 +350,10 @@ impl Behaviour {
         }
         match event {
             FromSwarm::NewListenAddr(event) if addresses::is_dialable(event.addr) => {
-                self.confirmations.push(ToSwarm::ExternalAddrConfirmed(event.addr.clone()));
+                self.confirmations.push_back(ToSwarm::ExternalAddrConfirmed(event.addr.clone()));
             }
             FromSwarm::ExpiredListenAddr(event) => {
-                self.confirmations.push(ToSwarm::ExternalAddrExpired(event.addr.clone()));
+                self.confirmations.push_back(ToSwarm::ExternalAddrExpired(event.addr.clone()));
             }
             _ => {}
         }
@@ -360,11 +362,8 @@ impl Behaviour {
 
 /// 32 bytes from the machine's random number generator, by way of a key that nobody uses.
 fn random_seed() -> [u8; 32] {
-    let mut seed = [0; 32];
-    if let Ok(pair) = Keypair::generate_ed25519().try_into_ed25519() {
-        seed.copy_from_slice(pair.secret().as_ref());
-    }
-    seed
+    let pair = Keypair::generate_ed25519().try_into_ed25519().expect("it was made as an ed25519 key");
+    pair.secret().as_ref().try_into().expect("an ed25519 secret has 32 bytes")
 }
 
 impl NetworkBehaviour for Behaviour {
@@ -444,7 +443,7 @@ impl NetworkBehaviour for Behaviour {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
         for _ in 0..ROUNDS_PER_POLL {
-            if let Some(confirmation) = self.confirmations.pop() {
+            if let Some(confirmation) = self.confirmations.pop_front() {
                 return Poll::Ready(confirmation);
             }
             let mut resting = false;

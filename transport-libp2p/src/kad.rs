@@ -82,12 +82,11 @@ impl Behaviour {
     /// Reads what a peer's handler tells Kademlia.
     pub(crate) fn overhear(&mut self, peer: PeerId, news: &KadNews) {
         match news {
-            KadNews::GetProvidersRes { provider_peers, query_id, .. } => {
+            KadNews::GetProvidersRes { provider_peers, closer_peers, query_id } => {
                 let Some(Run::Lookup { request, ask }) = self.turns.running(query_id) else { return };
                 let (request, ask) = (*request, ask.clone());
-                for provider in provider_peers {
-                    self.addresses.extend(provider.node_id, &provider.multiaddrs);
-                }
+                self.addresses.read_reply(closer_peers.iter().map(|peer| (peer.node_id, &peer.multiaddrs)));
+                self.addresses.read_reply(provider_peers.iter().map(|peer| (peer.node_id, &peer.multiaddrs)));
                 let providers = provider_peers.iter().map(|provider| provider.node_id);
                 self.tell_providers(request, &ask, Some(peer), providers);
             }
