@@ -28,7 +28,7 @@ use crate::exchange;
 use crate::kad::Kad;
 use crate::listening::Listening;
 use crate::network::{Answer, Libp2p};
-use crate::publish::Provided;
+use crate::publish::{Provided, Published};
 use crate::serve::Question;
 use crate::transport::{Order, Wire};
 use crate::turns::Turns;
@@ -90,6 +90,7 @@ pub struct Behaviour {
     /// Announcements that Kademlia has ended.
     pub(crate) settling: Vec<(kad::QueryId, kad::QueryResult)>,
     pub(crate) provided: Provided,
+    pub(crate) published: Published,
     pub(crate) joining: Joining,
     pub(crate) addresses: Addresses,
     listening: Listening,
@@ -135,6 +136,7 @@ impl Behaviour {
             turns: Turns::new(config.lookups_max),
             settling: Vec::new(),
             provided: Provided::default(),
+            published: Published::default(),
             joining: Joining::default(),
             addresses: Addresses::new(config.addresses_max),
             listening: Listening::default(),
@@ -305,7 +307,7 @@ impl Behaviour {
         match command {
             Command::Put { record, reply } => self.put(record, reply),
             Command::Provide { key, id, reply } => self.provide(key, id, reply),
-            Command::Remove { key } => self.inner.kad.remove_record(&key),
+            Command::Remove { key } => self.remove(&key),
             Command::Bootstrap { reply } => self.bootstrap(reply),
             Command::AddAddress { peer, address } => self.add_address(peer, address),
             Command::Listeners { reply } => self.listening.tell(reply),

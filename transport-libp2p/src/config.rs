@@ -97,9 +97,10 @@ impl Config {
             .set_substreams_timeout(self.request_timeout)
             .set_record_ttl(self.publishing.record_ttl)
             .set_replication_interval(self.publishing.record_replication_interval)
-            .set_publication_interval(self.publishing.record_interval)
+            // Our own records and keys are published again by ourselves, in turns; see `publish`.
+            .set_publication_interval(None)
             .set_provider_record_ttl(self.publishing.provider_ttl)
-            .set_provider_publication_interval(self.publishing.provider_interval)
+            .set_provider_publication_interval(None)
             .set_periodic_bootstrap_interval(self.bootstrap_interval)
             .set_caching(kad::Caching::Disabled);
         config
@@ -176,13 +177,16 @@ impl Default for StoreLimits {
 pub struct Publishing {
     /// How long others keep a record; `None` for ever. 48 h.
     pub record_ttl: Option<Duration>,
-    /// How often a record of our own is put again; `None` never. 22 h.
+    /// How often a record of our own is put again; `None` never. One that reached nobody is put again
+    /// sooner, as for [`provider_interval`](Self::provider_interval). 22 h.
     pub record_interval: Option<Duration>,
     /// How often others' records are handed to the peers now closest; `None` never. 1 h.
     pub record_replication_interval: Option<Duration>,
     /// How long others remember a provider; `None` for ever. 48 h.
     pub provider_ttl: Option<Duration>,
-    /// How often our providing is announced again; `None` never. 12 h.
+    /// How often our providing is announced again; `None` never. An announcement that reached nobody is
+    /// made again sooner: as soon as the routing table gains a peer, and after 5 s, 10 s and so on up to
+    /// the interval (or an hour if there is none). 12 h.
     pub provider_interval: Option<Duration>,
 }
 

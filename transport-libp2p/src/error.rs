@@ -33,7 +33,8 @@ pub enum PublishError {
         /// The largest that is taken.
         max: usize,
     },
-    /// Nobody is there to store it. It is in the local store, and is published at the next interval.
+    /// Nobody is there to store it. It is in the local store, and is published once
+    /// somebody comes.
     #[error("no peer of the DHT answered, so it is stored here alone: bootstrap first")]
     NoPeers,
     /// The lookup of the closest peers took longer than `Config::lookup_timeout`.

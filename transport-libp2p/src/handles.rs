@@ -19,7 +19,7 @@ pub struct Publication {
     /// For a record these have said so. The protocol knows no answer to the announcement of a provider:
     /// there these are the peers to which it was sent, and who did not refuse it.
     pub stored: Vec<PeerId>,
-    /// The peers among the closest that did not.
+    /// The peers that were told and did not.
     pub failed: Vec<PeerId>,
 }
 
@@ -95,8 +95,9 @@ impl ProvideHandle {
     ///
     /// # Errors
     ///
-    /// Why this announcement failed. After [`PublishError::NoPeers`] and [`PublishError::TimedOut`] the
-    /// next interval tries again; after any other the key is not provided.
+    /// Why this announcement failed. After [`PublishError::NoPeers`] and [`PublishError::TimedOut`] it is
+    /// tried again by itself, soon and then ever less often, up to the interval; after any other the key
+    /// is not provided.
     pub async fn announced(&mut self) -> Result<Publication, PublishError> {
         let announced = match &self.announcements {
             Ok(receiver) => receiver.recv().await.unwrap_or(Err(PublishError::ShutDown)),

@@ -45,6 +45,13 @@ impl Behaviour {
             match task {
                 Task::Lookup { request, ask } => self.start_lookup(request, ask),
                 Task::Put { record, reply } => self.start_put(record, reply),
+                Task::PutAgain { key } => {
+                    if let Some(record) = self.own_record(&key) {
+                        self.start_put(record, None);
+                    } else {
+                        self.published.forget(&key);
+                    }
+                }
                 Task::Announce { key } => self.start_announcement(key),
             }
         }
@@ -93,7 +100,10 @@ impl Behaviour {
             KadNews::FindNodeRes { query_id, .. } => self.bootstrap_answered(query_id),
             KadNews::QueryError { query_id, error } => {
                 self.bootstrap_refused(query_id, peer, error);
-                if let Some(Run::Announce { failed, .. }) = self.turns.running(query_id) {
+                // Before the announcement comes a lookup, whose failures are no news to anybody.
+                if let Some(Run::Announce { told, failed, .. }) = self.turns.running(query_id)
+                    && told.contains(&peer)
+                {
                     failed.push(peer);
                 }
             }
@@ -122,6 +132,9 @@ impl Behaviour {
                     && let Some(driver) = &mut self.driver
                 {
                     driver.transport_mut().routing_updated(*peer, old_peer.as_ref());
+                }
+                if matches!(event, kad::Event::RoutingUpdated { .. }) {
+                    self.provided.routing_updated();
                 }
                 Some(Passed::Kad(Box::new(event)))
             }

@@ -47,6 +47,7 @@ mod network;
 mod node;
 mod publish;
 pub mod query;
+mod schedule;
 mod serve;
 pub mod tcp;
 mod transport;

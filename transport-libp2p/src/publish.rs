@@ -1,13 +1,10 @@
 //! Publishing: records that are put, keys that are provided.
 
-use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
-use std::pin::Pin;
+use std::collections::HashMap;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use async_channel::Sender;
-use futures_timer::Delay;
 use libp2p::kad::store::{self, RecordStore};
 use libp2p::kad::{
     GetClosestPeersError, GetClosestPeersOk, ProviderRecord, PutRecordError, QueryResult, Quorum, Record,
@@ -18,6 +15,7 @@ use crate::behaviour::Behaviour;
 use crate::config::StoreLimits;
 use crate::error::PublishError;
 use crate::handles::Publication;
+use crate::schedule::{Schedule, retry_after};
 use crate::turns::{PutReply, Run, Task};
 
 type Announced = Result<Publication, PublishError>;
@@ -31,16 +29,17 @@ pub(crate) struct Provided {
     keys: HashMap<RecordKey, Providing>,
     /// The keys of the live handles.
     handles: HashMap<u64, RecordKey>,
-    due: BTreeMap<(Instant, u64), RecordKey>,
-    scheduled: u64,
-    timer: Option<(Instant, Delay)>,
+    schedule: Schedule,
+    /// Whether an announcement found nobody since the routing table changed last.
+    lonely: bool,
 }
 
 #[derive(Default)]
 struct Providing {
     followers: Vec<(u64, Sender<Announced>)>,
     latest: Option<Announced>,
-    due: Option<(Instant, u64)>,
+    /// Announcements in a row that reached nobody.
+    failures: u32,
 }
 
 impl Provided {
@@ -48,11 +47,14 @@ impl Provided {
         self.keys.len()
     }
 
-    /// Adds a handle to a key that is provided already.
+    /// Adds a handle to a key that is provided already. It learns where the key was announced last; if
+    /// that reached nobody, the next attempt is made at once.
     fn follow(&mut self, key: &RecordKey, id: u64, follower: &Sender<Announced>) -> bool {
         let Some(providing) = self.keys.get_mut(key) else { return false };
-        if let Some(latest) = &providing.latest {
-            send(follower, latest.clone());
+        match &providing.latest {
+            Some(Ok(latest)) => send(follower, Ok(latest.clone())),
+            Some(Err(_)) => self.schedule.set(key, Duration::ZERO),
+            None => {}
         }
         providing.followers.push((id, follower.clone()));
         self.handles.insert(id, key.clone());
@@ -72,60 +74,73 @@ impl Provided {
         if !providing.followers.is_empty() {
             return None;
         }
-        if let Some(due) = providing.due {
-            self.due.remove(&due);
-        }
+        self.schedule.remove(&key);
         self.keys.remove(&key);
         Some(key)
     }
 
-    fn announced(&mut self, key: &RecordKey, announced: Announced, again_in: Option<Duration>) {
+    fn announced(&mut self, key: &RecordKey, announced: Announced, interval: Option<Duration>) {
         let Some(providing) = self.keys.get_mut(key) else { return };
         for (_, follower) in &providing.followers {
             send(follower, announced.clone());
         }
+        let again_in = if let Err(PublishError::NoPeers | PublishError::TimedOut) = &announced {
+            self.lonely = true;
+            providing.failures = providing.failures.saturating_add(1);
+            Some(retry_after(providing.failures, interval))
+        } else {
+            providing.failures = 0;
+            interval
+        };
         providing.latest = Some(announced);
-        // Too far for the clock to tell is never.
-        if let Some(at) = again_in.and_then(|interval| now().checked_add(interval)) {
-            let due = (at, self.scheduled);
-            self.scheduled += 1;
-            providing.due = Some(due);
-            self.due.insert(due, key.clone());
+        if let Some(again_in) = again_in {
+            self.schedule.set(key, again_in);
         }
     }
 
-    /// The next key that is to be announced again.
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<RecordKey> {
-        while let Some(entry) = self.due.first_entry() {
-            let at = entry.key().0;
-            let left = at.saturating_duration_since(now());
-            if left.is_zero() {
-                let key = entry.remove();
-                if let Some(providing) = self.keys.get_mut(&key) {
-                    providing.due = None;
-                }
-                return Poll::Ready(key);
-            }
-            match &mut self.timer {
-                Some((armed, _)) if *armed == at => {}
-                Some((armed, timer)) => {
-                    timer.reset(left);
-                    *armed = at;
-                }
-                none @ None => *none = Some((at, Delay::new(left))),
-            }
-            let (_, timer) = self.timer.as_mut().expect("armed above");
-            if Pin::new(timer).poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            self.timer = None;
+    /// There is somebody to tell: what reached nobody is due at once. Later changes of the routing table
+    /// mean nothing until another announcement has found nobody.
+    pub(crate) fn routing_updated(&mut self) {
+        if !std::mem::take(&mut self.lonely) {
+            return;
         }
-        Poll::Pending
+        for (key, providing) in &self.keys {
+            if matches!(providing.latest, Some(Err(_))) {
+                self.schedule.set(key, Duration::ZERO);
+            }
+        }
     }
 }
 
-fn now() -> Instant {
-    Instant::now()
+/// The records that this peer publishes and that are in no turn now, and when each is put again.
+///
+/// As for [`Provided`], this is done here and not by libp2p-kad, whose job would put them all at once.
+#[derive(Default)]
+pub(crate) struct Published {
+    schedule: Schedule,
+    /// Puts in a row that reached nobody. At most as many as the store holds records.
+    failures: HashMap<RecordKey, u32>,
+}
+
+impl Published {
+    pub(crate) fn forget(&mut self, key: &RecordKey) {
+        self.schedule.remove(key);
+        self.failures.remove(key);
+    }
+
+    fn ended(&mut self, key: &RecordKey, reached: bool, interval: Option<Duration>) {
+        let again_in = if reached {
+            self.failures.remove(key);
+            interval
+        } else {
+            let failures = self.failures.entry(key.clone()).or_default();
+            *failures = failures.saturating_add(1);
+            Some(retry_after(*failures, interval))
+        };
+        if let Some(again_in) = again_in {
+            self.schedule.set(key, again_in);
+        }
+    }
 }
 
 /// Leaves the latest announcement for a follower, in place of one that it has not read.
@@ -140,13 +155,30 @@ impl Behaviour {
         record.publisher = Some(self.local);
         let bytes = record.value.len();
         match self.inner.kad.store_mut().put(record.clone()) {
-            Ok(()) => self.turns.wait(Task::Put { record, reply }),
+            Ok(()) => {
+                self.published.forget(&record.key);
+                self.turns.wait(Task::Put { record, reply: Some(reply) });
+            }
             // Nobody listens any more: then nobody is disappointed.
             Err(error) => drop(reply.send(Err(refused(&error, bytes, &self.config.store)))),
         }
     }
 
-    pub(crate) fn start_put(&mut self, record: Record, reply: PutReply) {
+    /// Removes a record of our own, and puts it no more.
+    pub(crate) fn remove(&mut self, key: &RecordKey) {
+        self.inner.kad.remove_record(key);
+        self.published.forget(key);
+    }
+
+    /// A record of our own that is to be put again, unless it was removed, replaced by somebody else's or
+    /// has expired.
+    pub(crate) fn own_record(&mut self, key: &RecordKey) -> Option<Record> {
+        let record = self.inner.kad.store_mut().get(key)?.into_owned();
+        let is_ours = record.publisher == Some(self.local);
+        (is_ours && !record.is_expired(Instant::now())).then_some(record)
+    }
+
+    pub(crate) fn start_put(&mut self, record: Record, reply: Option<PutReply>) {
         let id = self.find_closest(&record.key);
         self.turns.run(id, Run::Find { record, reply });
     }
@@ -176,12 +208,16 @@ impl Behaviour {
         }
     }
 
-    /// Queues what is to be announced again. Returns whether anything is.
+    /// Queues what is to be announced or put again. Returns whether anything is.
     pub(crate) fn announce_due(&mut self, cx: &mut Context<'_>) -> bool {
         let mut any = false;
-        while let Poll::Ready(key) = self.provided.poll_due(cx) {
+        while let Poll::Ready(key) = self.provided.schedule.poll(cx) {
             any = true;
             self.turns.wait(Task::Announce { key });
+        }
+        while let Poll::Ready(key) = self.published.schedule.poll(cx) {
+            any = true;
+            self.turns.wait(Task::PutAgain { key });
         }
         any
     }
@@ -200,23 +236,9 @@ impl Behaviour {
     pub(crate) fn on_published(&mut self, run: Run, result: QueryResult) {
         match (run, result) {
             (Run::Find { record, reply }, QueryResult::GetClosestPeers(result)) => {
-                let timed_out = result.is_err();
-                let (Ok(GetClosestPeersOk { peers, .. }) | Err(GetClosestPeersError::Timeout { peers, .. })) =
-                    result;
-                if peers.is_empty() {
-                    let error = if timed_out { PublishError::TimedOut } else { PublishError::NoPeers };
-                    let _ = reply.send(Err(error));
-                    return;
-                }
-                for peer in &peers {
-                    self.addresses.extend(peer.peer_id, &peer.addrs);
-                }
-                let peers: Vec<_> = peers.into_iter().map(|peer| peer.peer_id).collect();
-                // Of all of them: so a shortfall tells who did store it.
-                let id = self.inner.kad.put_record_to(record, peers.iter().copied(), Quorum::All);
-                self.turns.run(id, Run::Store { peers, reply });
+                self.put_to_closest(record, reply, result);
             }
-            (Run::Store { peers, reply }, QueryResult::PutRecord(result)) => {
+            (Run::Store { key, peers, reply }, QueryResult::PutRecord(result)) => {
                 let stored = match result {
                     Ok(_) => peers.clone(),
                     Err(
@@ -225,7 +247,7 @@ impl Behaviour {
                     ) => success,
                 };
                 let failed = peers.into_iter().filter(|peer| !stored.contains(peer)).collect();
-                let _ = reply.send(Ok(Publication { stored, failed }));
+                self.end_put(&key, reply, Ok(Publication { stored, failed }));
             }
             (Run::Announce { key, told, failed }, QueryResult::StartProviding(result)) => {
                 let stored: Vec<_> = told.into_iter().filter(|peer| !failed.contains(peer)).collect();
@@ -244,11 +266,50 @@ impl Behaviour {
         }
     }
 
+    /// The second half of a put.
+    fn put_to_closest(
+        &mut self,
+        record: Record,
+        reply: Option<PutReply>,
+        closest: Result<GetClosestPeersOk, GetClosestPeersError>,
+    ) {
+        let timed_out = closest.is_err();
+        let (Ok(GetClosestPeersOk { peers, .. }) | Err(GetClosestPeersError::Timeout { peers, .. })) =
+            closest;
+        if peers.is_empty() {
+            let error = if timed_out { PublishError::TimedOut } else { PublishError::NoPeers };
+            self.end_put(&record.key, reply, Err(error));
+            return;
+        }
+        for peer in &peers {
+            self.addresses.extend(peer.peer_id, &peer.addrs);
+        }
+        let peers: Vec<_> = peers.into_iter().map(|peer| peer.peer_id).collect();
+        let key = record.key.clone();
+        // Of all of them: so a shortfall tells who did store it.
+        let id = self.inner.kad.put_record_to(record, peers.iter().copied(), Quorum::All);
+        self.turns.run(id, Run::Store { key, peers, reply });
+    }
+
+    fn end_put(&mut self, key: &RecordKey, reply: Option<PutReply>, result: Announced) {
+        if self.own_record(key).is_some() {
+            let reached = result.as_ref().is_ok_and(|publication| !publication.stored.is_empty());
+            self.published.ended(key, reached, self.config.publishing.record_interval);
+        } else {
+            self.published.forget(key);
+        }
+        if let Some(reply) = reply {
+            // Who no longer waits needs no answer.
+            let _ = reply.send(result);
+        }
+    }
+
     /// Ends all publishing, for good.
     pub(crate) fn end_publishing(&mut self) {
         for id in self.turns.withdraw_all() {
             self.finish(&id);
         }
+        self.published = Published::default();
         for key in std::mem::take(&mut self.provided).keys.into_keys() {
             self.inner.kad.stop_providing(&key);
         }

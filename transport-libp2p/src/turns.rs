@@ -21,9 +21,21 @@ pub(crate) type PutReply = oneshot::Sender<Result<Publication, PublishError>>;
 
 /// What waits for its turn.
 pub(crate) enum Task {
-    Lookup { request: RequestId, ask: Ask },
-    Put { record: Record, reply: PutReply },
-    Announce { key: RecordKey },
+    Lookup {
+        request: RequestId,
+        ask: Ask,
+    },
+    Put {
+        record: Record,
+        reply: Option<PutReply>,
+    },
+    /// A record of our own that was put before.
+    PutAgain {
+        key: RecordKey,
+    },
+    Announce {
+        key: RecordKey,
+    },
 }
 
 /// What one of Kademlia's queries is for.
@@ -31,9 +43,9 @@ pub(crate) enum Run {
     /// A lookup for the engine.
     Lookup { request: RequestId, ask: Ask },
     /// The first half of a put: who is closest?
-    Find { record: Record, reply: PutReply },
+    Find { record: Record, reply: Option<PutReply> },
     /// The second half: these are told to store it.
-    Store { peers: Vec<PeerId>, reply: PutReply },
+    Store { key: RecordKey, peers: Vec<PeerId>, reply: Option<PutReply> },
     /// The announcement of a provider: who was told so far, and with whom that failed.
     Announce { key: RecordKey, told: Vec<PeerId>, failed: Vec<PeerId> },
     /// Nobody wants its result. It was finished, and Kademlia will say so in a moment.
@@ -82,7 +94,7 @@ impl Turns {
             Task::Announce { key } => {
                 self.announcements.insert(key.clone(), place);
             }
-            Task::Put { .. } => {}
+            Task::Put { .. } | Task::PutAgain { .. } => {}
         }
         self.waiting.insert(self.arrivals, task);
         self.arrivals += 1;
@@ -97,7 +109,7 @@ impl Turns {
         match &task {
             Task::Lookup { request, .. } => drop(self.lookups.remove(request)),
             Task::Announce { key } => drop(self.announcements.remove(key)),
-            Task::Put { .. } => {}
+            Task::Put { .. } | Task::PutAgain { .. } => {}
         }
         Some(task)
     }
