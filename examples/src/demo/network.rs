@@ -18,6 +18,9 @@ use crate::peer;
 /// 16 the searches would queue for the silent peer, which holds each for its whole `request_timeout`.
 const CONTACTS_PER_PEER: usize = 32;
 
+/// What a peer may have to do at once besides its searches.
+const COMMANDS_SPARE: usize = 16;
+
 /// One peer.
 pub(super) struct DemoNode {
     pub(super) name: String,
@@ -96,8 +99,9 @@ impl DemoNode {
         executor: &Executor<'static>,
     ) -> Result<Self, Error> {
         let (role, catalogue) = (plan.roles[index], Arc::clone(&plan.catalogues[index]));
-        let builder =
-            Node::builder(plan.keypairs[index].clone()).listen("/ip4/127.0.0.1/tcp/0").configure(configure);
+        let builder = Node::builder(plan.keypairs[index].clone())
+            .listen("/ip4/127.0.0.1/tcp/0")
+            .configure(|config| configure(config, plan.concurrency));
         let builder = entrance.iter().fold(builder, dragnet_libp2p::NodeBuilder::boot);
         let (node, client) = builder.build()?;
         let running = executor.spawn(node);
@@ -128,7 +132,38 @@ impl DemoNode {
     }
 }
 
-fn configure(config: &mut Config) {
+fn configure(config: &mut Config, concurrency: usize) {
+    // All searches start before any of them has been taken up.
+    config.commands_max = config.commands_max.max(concurrency + COMMANDS_SPARE);
     config.engine.caps.contacts_per_peer = CONTACTS_PER_PEER;
     config.exchange.in_flight_max = CONTACTS_PER_PEER;
+}
+
+#[cfg(test)]
+mod tests {
+    use dragnet_core::QueryConfig;
+    use dragnet_libp2p::query;
+
+    use super::*;
+    use crate::args;
+    use crate::cli::DemoArgs;
+    use crate::demo::on_threads;
+    use crate::package::tests::package;
+
+    #[test]
+    fn as_many_searches_start_at_once_as_the_command_line_allows() {
+        let (packages, concurrency) = (vec![package("pack", &["popular"], &[])], 10_000);
+        let args = DemoArgs { nodes: 5, queries: 1, concurrency, seed: 1, packages: None, terms: Vec::new() };
+        let plan = Plan::new(packages, &args).unwrap();
+        let executor = Arc::new(Executor::new());
+        on_threads(&executor, async {
+            let mut network = Network::start(&plan, &executor).await.unwrap();
+            let client = &network.asker().client;
+            let start =
+                |_| client.query(query::providers(args::term("pack")).config(QueryConfig::balanced()));
+            let started: Result<Vec<_>, _> = (0..concurrency).map(start).collect();
+            drop(started.expect("so many may be asked for"));
+            network.stop().await;
+        });
+    }
 }

@@ -20,6 +20,8 @@ const SHOWN: usize = 3;
 /// A term that is worth showing has so many packages: enough to stream, but not so many that the search
 /// ends before all peers have been asked.
 const SHOWN_PACKAGES: std::ops::RangeInclusive<usize> = 4..=9;
+/// Of the packages of a term that is worth showing, the asker itself has at most this part.
+const OWN_PERCENT: usize = 25;
 /// Of so many terms it is counted how many descriptions they are in, which takes a search each.
 const SHOWN_AMONG: usize = 50;
 
@@ -81,6 +83,8 @@ pub(super) struct Plan {
     pub(super) catalogues: Vec<Arc<Catalogue>>,
     /// Distinct packages.
     pub(super) packages: usize,
+    /// Searches at once.
+    pub(super) concurrency: usize,
     /// The searches that are shown.
     pub(super) shown: Vec<Question>,
     /// The others.
@@ -96,12 +100,13 @@ impl Plan {
         let keypairs = roles.iter().map(|_| draw_keypair(&mut rng)).collect();
         let catalogues = spread(&mut rng, &all, &roles);
         let queries = args.queries as usize;
-        let shown = shown_terms(&all, &args.terms);
+        let shown = shown_terms(&all, &catalogues[0], &args.terms);
         let shown = shown.iter().take(queries).map(|term| Question::new(&[term], None, None));
         let shown: Vec<Question> = shown.collect::<Result<_, _>>()?;
         let load = (shown.len()..queries).map(|_| draw_question(&mut rng, &all));
         let load = load.collect::<Result<_, _>>()?;
-        Ok(Self { roles, keypairs, catalogues, packages: all.len(), shown, load })
+        let concurrency = args.concurrency.into();
+        Ok(Self { roles, keypairs, catalogues, packages: all.len(), concurrency, shown, load })
     }
 }
 
@@ -137,8 +142,8 @@ fn spread(rng: &mut Rng, all: &Catalogue, roles: &[Role]) -> Vec<Arc<Catalogue>>
 }
 
 /// The terms that were asked for; if there are none, those with the most packages that still fit the
-/// screen.
-fn shown_terms(all: &Catalogue, terms: &[String]) -> Vec<String> {
+/// screen and come from others: what the asker has itself, no peer is seen to send.
+fn shown_terms(all: &Catalogue, own: &Catalogue, terms: &[String]) -> Vec<String> {
     if !terms.is_empty() {
         return terms.to_vec();
     }
@@ -151,13 +156,16 @@ fn shown_terms(all: &Catalogue, terms: &[String]) -> Vec<String> {
     counts.sort_by_key(|(term, count)| {
         (!SHOWN_PACKAGES.contains(count), std::cmp::Reverse(*count), term.len())
     });
-    let terms = counts.into_iter().map(|(term, _)| term);
-    let is_short = |term: &String| {
-        let question = Question::new(&[term], None, None);
-        question.is_ok_and(|question| all.search(&question, usize::MAX).len() <= *SHOWN_PACKAGES.end())
-    };
-    let (short, long): (Vec<String>, Vec<String>) = terms.take(SHOWN_AMONG).partition(is_short);
-    short.into_iter().chain(long).take(SHOWN).collect()
+    let mut terms: Vec<String> = counts.into_iter().map(|(term, _)| term).take(SHOWN_AMONG).collect();
+    // Stable once more.
+    terms.sort_by_cached_key(|term| {
+        let Ok(question) = Question::new(&[term], None, None) else { return (true, 0) };
+        let found = |catalogue: &Catalogue| catalogue.search(&question, usize::MAX).len();
+        let own_percent = found(own) * 100 / found(all).max(1);
+        (!SHOWN_PACKAGES.contains(&found(all)), own_percent.max(OWN_PERCENT))
+    });
+    terms.truncate(SHOWN);
+    terms
 }
 
 /// What somebody looking for a package might type: one of its terms. So terms of many packages are
@@ -211,6 +219,22 @@ mod tests {
         assert_eq!(plan.roles[0], Role::Asker);
         for role in [Role::Asker, Role::Liar, Role::Silent, Role::Stopped] {
             assert_eq!(plan.roles.iter().filter(|other| **other == role).count(), 1, "{role}");
+        }
+    }
+
+    #[test]
+    fn most_of_what_is_shown_comes_from_others() {
+        // Seven or eight packages of each colour.
+        let colours =
+            ["red", "blue", "green", "grey", "pink", "teal", "gold", "lime", "plum", "rust", "sand", "navy"];
+        let packages: Vec<Package> =
+            (0..90).map(|n| package(&format!("pack{n}"), &[colours[n % colours.len()]], &[])).collect();
+        for seed in 0..50 {
+            let plan = Plan::new(packages.clone(), &args(seed)).unwrap();
+            for question in &plan.shown {
+                let own = plan.catalogues[0].search(question, usize::MAX).len();
+                assert!(own <= 3, "seed {seed}: {own} of {}", question.key_term());
+            }
         }
     }
 
