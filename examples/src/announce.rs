@@ -1,5 +1,6 @@
 //! Announcing many keys, a few at a time.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use dragnet_libp2p::{Client, ProvideHandle, PublishError};
@@ -18,8 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub struct Announced {
     handles: Vec<ProvideHandle>,
-    /// How many of them nobody has heard of, because nobody was there.
-    pub unheard: usize,
+    unheard: HashSet<RecordKey>,
 }
 
 impl Announced {
@@ -31,6 +31,16 @@ impl Announced {
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
         self.handles.is_empty()
+    }
+
+    /// How many of them nobody has heard of, because nobody was there.
+    pub fn unheard(&self) -> usize {
+        self.unheard.len()
+    }
+
+    /// Whether a peer has heard of this one when it was announced.
+    pub fn was_heard(&self, key: &RecordKey) -> bool {
+        !self.unheard.contains(key)
     }
 }
 
@@ -52,12 +62,12 @@ pub async fn announce(
             Err(source) => return Err(Error::Publish { what: args::show(&key), source }),
         };
         progress();
-        Ok((handle, was_heard))
+        Ok((handle, Some(key).filter(|_| !was_heard)))
     };
-    let all: Vec<(ProvideHandle, bool)> =
+    let all: Vec<(ProvideHandle, Option<RecordKey>)> =
         stream::iter(keys).map(one).buffer_unordered(AT_ONCE).try_collect().await?;
-    let unheard = all.iter().filter(|(_, was_heard)| !was_heard).count();
-    Ok(Announced { handles: all.into_iter().map(|(handle, _)| handle).collect(), unheard })
+    let (handles, unheard): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+    Ok(Announced { handles, unheard: unheard.into_iter().flatten().collect() })
 }
 
 /// Waits until a node knows a peer.
@@ -70,4 +80,21 @@ pub async fn company(client: &Client) -> Result<(), Error> {
         smol::Timer::after(LOOK_EVERY).await;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::{Peer, builder};
+
+    #[test]
+    fn what_a_lonely_peer_announces_is_not_heard() {
+        smol::block_on(async {
+            let peer = Peer::start(builder(dragnet_libp2p::KAD_PROTOCOL)).unwrap();
+            let announced = announce(&peer.client, [args::term("async")], || {}).await.unwrap();
+            assert_eq!((announced.len(), announced.unheard()), (1, 1));
+            assert!(!announced.was_heard(&args::term("async")));
+            peer.stop().await;
+        });
+    }
 }

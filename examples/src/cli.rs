@@ -13,13 +13,14 @@ use crate::duration;
 #[command(
     name = "marketplace",
     version,
-    after_help = "Exit codes: 0 found or done, 1 nothing found, 2 bad use, 3 no peer could be reached."
+    after_help = "Exit codes: 0 found or done, 1 nothing found or stored, 2 bad use, 3 no peer could be reached, \
+                  70 the program itself failed."
 )]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Print one JSON object a line.
+    /// Print one JSON object a line; an error is the last, with its text and exit code.
     #[arg(long, global = true)]
     pub json: bool,
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use dragnet_core::front::{DriverGone, QueryHandle};
-use dragnet_core::{Invalid, QueryConfig, QueryStats, Reason, StartError};
+use dragnet_core::{Invalid, Outcome, QueryConfig, QueryStats, Reason, StartError};
 use dragnet_libp2p::{Answer, Ask, Client, Libp2p, provider_key, query};
 use futures::{Stream, StreamExt};
 use libp2p::PeerId;
@@ -101,6 +101,14 @@ pub struct Ending {
     pub stats: QueryStats,
     /// Valid answers that had been seen before.
     pub duplicates: u32,
+}
+
+impl Ending {
+    /// The end of a query without packages of one's own.
+    pub fn of_query(outcome: &Outcome, results: usize) -> Self {
+        let duplicates = outcome.stats.duplicate;
+        Self { reason: outcome.reason, results, stats: outcome.stats, duplicates }
+    }
 }
 
 impl Search {

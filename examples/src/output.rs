@@ -8,6 +8,8 @@ use console::{Style, Term};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
+use crate::duration::as_ms;
+use crate::market::Ending;
 use crate::package::Package;
 
 /// The standard output, in one of two languages. Results go there, and progress to the standard error.
@@ -110,6 +112,65 @@ pub struct HitObject<'a> {
     /// What was found.
     #[serde(flatten)]
     pub package: &'a Package,
+}
+
+/// How a search ended, as programs read it.
+#[derive(Serialize, Debug)]
+pub struct EndingObject<'a> {
+    /// Whether it is all there was, `summary`, or one of several searches, `search`.
+    kind: &'static str,
+    #[serde(flatten)]
+    asked: Asked<'a>,
+    results: usize,
+    duplicates_removed: u32,
+    peers_asked: u32,
+    peers_failed: u32,
+    peers_barred: u32,
+    invalid: u32,
+    first_result_ms: Option<f64>,
+    total_ms: f64,
+    reason: String,
+}
+
+/// What was asked for.
+#[derive(Serialize, Clone, Copy, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum Asked<'a> {
+    /// These words.
+    Search(&'a str),
+    /// This key.
+    Key(&'a str),
+}
+
+impl<'a> EndingObject<'a> {
+    /// The end of a search for this.
+    pub fn new(kind: &'static str, asked: Asked<'a>, ending: &Ending) -> Self {
+        let Ending { reason, results, stats, duplicates } = ending;
+        Self {
+            kind,
+            asked,
+            results: *results,
+            duplicates_removed: *duplicates,
+            peers_asked: stats.contacted,
+            peers_failed: stats.failed,
+            peers_barred: stats.barred,
+            invalid: stats.invalid,
+            first_result_ms: stats.first_item.map(as_ms),
+            total_ms: as_ms(stats.total),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Why the program ended early, as programs read it.
+#[derive(Serialize, Debug)]
+pub struct ErrorObject<'a> {
+    /// Always `error`.
+    pub kind: &'static str,
+    /// What went wrong with what.
+    pub message: &'a str,
+    /// The exit code.
+    pub code: u8,
 }
 
 /// One result, as people read it: when, from whom, what; cut to the width.

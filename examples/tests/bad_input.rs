@@ -5,7 +5,7 @@ mod common;
 use std::io::Write;
 use std::net::TcpListener;
 
-use common::{Ended, run, run_in};
+use common::{Ended, Program, run, run_in};
 use libp2p::PeerId;
 
 /// An address where nobody listens: the port was free a moment ago.
@@ -49,6 +49,16 @@ fn an_occupied_port_is_named() {
     let address = format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().unwrap().port());
     let ended = run(["node", "--listen", &address]);
     refused(&ended, 2, &[&address, "the port is taken", "port 0"]);
+}
+
+#[test]
+fn the_port_of_another_node_is_taken() {
+    let mut first = Program::start(["node", "--json", "--listen", "/ip4/127.0.0.1/tcp/0"]);
+    let listening = first.object("listening")["address"].as_str().unwrap().to_string();
+    let (address, _) = listening.rsplit_once("/p2p/").unwrap();
+    for taken in [address.to_string(), address.replace("127.0.0.1", "0.0.0.0")] {
+        refused(&run(["node", "--listen", &taken]), 2, &[&taken, "the port is taken", "port 0"]);
+    }
 }
 
 #[test]
@@ -121,4 +131,43 @@ fn unreachable_peers_are_named_with_exit_code_3() {
     }
     let ended = run(["node", "--listen", "/ip4/127.0.0.1/tcp/0", "--boot", &boot]);
     refused(&ended, 3, &["no peer answered", address]);
+}
+
+#[test]
+fn a_value_that_is_too_large_is_refused_before_anybody_is_dialled() {
+    let ended = run(["put", "--boot", &nobody(), "/dragnet/x", &"x".repeat(8193)]);
+    refused(&ended, 2, &["`/dragnet/x`", "8193 bytes", "8192", "shorter"]);
+    assert!(!ended.errors.contains("StoreLimits"), "{}", ended.errors);
+}
+
+/// The object of the error, which is the last line.
+#[track_caller]
+fn told(ended: &Ended, code: i32, part: &str) {
+    refused(ended, code, &[part]);
+    let objects = ended.objects();
+    let error = objects.last().expect("an object");
+    assert_eq!((&error["kind"], &error["code"]), (&"error".into(), &code.into()), "{error}");
+    assert!(error["message"].as_str().unwrap().contains(part), "{error}");
+}
+
+#[test]
+fn programs_read_errors_as_objects() {
+    let boot = nobody();
+    told(&run(["get", "--json", "--boot", &boot, "greeting"]), 2, "`greeting`");
+    told(&run(["search", "--json", "--boot", &boot, "async"]), 3, "no peer answered");
+    told(&run(["search", "--boot", &boot, "--json"]), 2, "<TERM>");
+    told(&run(["--json", "sell"]), 2, "unrecognized subcommand 'sell'");
+    assert!(run(["get", "--boot", &boot, "greeting"]).lines.is_empty(), "nothing for people to read there");
+}
+
+#[test]
+fn help_is_no_error_and_tells_the_exit_codes() {
+    for args in [&["--help"][..], &["--json", "--help"], &["help"]] {
+        let ended = run(args);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let text = ended.lines.join(" ");
+        for code in ["0 found or done", "1 nothing found", "2 bad use", "3 no peer", "70 "] {
+            assert!(text.contains(code), "{code}: {text}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ mod common;
 
 use std::io::Write;
 
-use common::{Program, run};
+use common::{Ended, Program, run};
 use serde_json::Value;
 
 const PACKAGES: &str = r#"[
@@ -34,7 +34,7 @@ fn network() -> (Program, Program, String) {
     assert_eq!(second.object("sharing")["packages"], 3);
     assert!(second.object("announced")["terms"].as_u64().unwrap() >= 8);
     // The first learns that somebody has come, and announces too.
-    first.object("announced");
+    assert!(first.object("announced")["terms"].as_u64().unwrap() >= 1);
     (first, second, address)
 }
 
@@ -88,6 +88,17 @@ fn packages_are_found_filtered_and_counted() {
     stop(first);
 }
 
+/// A query that found nothing says so to programs too.
+#[track_caller]
+fn nothing(ended: &Ended, key: &str) {
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let objects = ended.objects();
+    let summary = objects.last().unwrap();
+    assert_eq!((&summary["kind"], &summary["key"]), (&"summary".into(), &key.into()), "{summary}");
+    assert_eq!(summary["results"], 0, "{summary}");
+    assert!(summary["peers_asked"].is_number() && summary["reason"].is_string(), "{summary}");
+}
+
 #[test]
 fn records_and_providers_are_published_and_found() {
     let (first, second, boot) = network();
@@ -99,17 +110,24 @@ fn records_and_providers_are_published_and_found() {
     let missing = run(["get", "--boot", &boot, "--timeout", "3s", "/dragnet/none"]);
     assert_eq!(missing.code, Some(1), "{missing:?}");
     assert!(missing.errors.contains("no record under `/dragnet/none`"), "{missing:?}");
+    let missing = run(["get", "--json", "--boot", &boot, "--timeout", "3s", "/dragnet/none"]);
+    nothing(&missing, "/dragnet/none");
 
     let providers = run(["providers", "--json", "--boot", &boot, "--term", "serde"]);
-    assert_eq!((providers.code, providers.lines.len()), (Some(0), 2), "{providers:?}");
+    let objects = providers.objects();
+    let kinds: Vec<&str> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
+    assert_eq!((providers.code, kinds), (Some(0), vec!["provider", "provider", "summary"]), "{providers:?}");
+    assert_eq!(objects[2]["results"], 2, "{objects:?}");
 
     let key = format!("1220{}", "ab".repeat(32));
     let none = run(["providers", "--boot", &boot, "--timeout", "3s", &key]);
     assert_eq!(none.code, Some(1), "{none:?}");
+    nothing(&run(["providers", "--json", "--boot", &boot, "--timeout", "3s", &key]), &key);
     let provide = ["provide", "--json", "--boot", &boot, "--listen", "/ip4/127.0.0.1/tcp/0", &key];
     let mut provider = Program::start(provide);
     let peer = provider.object("listening")["peer"].clone();
-    assert_eq!(provider.object("providing")["key"], key.as_str());
+    let providing = provider.object("providing");
+    assert_eq!((&providing["key"], &providing["heard"]), (&key.as_str().into(), &true.into()));
     let found = run(["providers", "--json", "--boot", &boot, &key]);
     assert_eq!((found.code, &found.objects()[0]["peer"]), (Some(0), &peer), "{found:?}");
     stop(provider);

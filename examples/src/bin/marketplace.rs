@@ -5,12 +5,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dragnet_examples::cli::{Cli, Command};
-use dragnet_examples::output::Output;
+use dragnet_examples::output::{ErrorObject, Output};
 use dragnet_examples::{commands, demo};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let Cli { command, json } = Cli::parse();
+    let Cli { command, json } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return instead(&answer),
+    };
     // Silent unless RUST_LOG asks for more.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
@@ -30,8 +33,28 @@ fn main() -> ExitCode {
         Err(error) => {
             if !error.is_silent() {
                 eprintln!("{} {error}", console::style("error:").for_stderr().red().bold());
+                tell(output, &error.to_string(), error.code());
             }
-            error.exit_code()
+            error.code().into()
         }
     }
+}
+
+/// What is printed instead of doing something: help, or what is wrong with the command line.
+fn instead(answer: &clap::Error) -> ExitCode {
+    // As `parse` has it: there is nobody to tell that it could not be printed.
+    let _ = answer.print();
+    let code = u8::try_from(answer.exit_code()).unwrap_or(2);
+    // The line was not understood, so whether it has the option is seen from its words.
+    if answer.use_stderr() && std::env::args_os().any(|word| word == "--json") {
+        let text = answer.to_string();
+        tell(Output::new(true), text.trim_start_matches("error: ").trim_end(), code);
+    }
+    code.into()
+}
+
+/// Tells programs of an error. Those who read the text have it already.
+fn tell(output: Output, message: &str, code: u8) {
+    // When the output is gone, the exit code still says it.
+    let _ = output.object(&ErrorObject { kind: "error", message, code });
 }

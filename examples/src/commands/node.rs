@@ -96,14 +96,14 @@ async fn share(client: &Client, catalogue: &Catalogue, output: Output) -> Result
     let bar = output.progress("Announcing", terms.len());
     let mut announced = announce(client, keys(), || bar.inc(1)).await?;
     bar.finish_and_clear();
-    if announced.unheard == announced.len() {
+    if announced.unheard() == announced.len() {
         output.text("Nobody is there yet: the terms will be announced when a peer has come")?;
         announce::company(client).await?;
         // The first handles are kept until the second are there, or their keys would be withdrawn.
         let again = announce(client, keys(), || {}).await?;
         announced = again;
     }
-    let heard = announced.len() - announced.unheard;
+    let heard = announced.len() - announced.unheard();
     output.line(format!("Announced {heard} terms"), &json!({"kind": "announced", "terms": heard}))?;
     Ok(announced)
 }

@@ -1,5 +1,6 @@
 //! `providers` and `provide`: who has something.
 
+use std::io;
 use std::sync::Arc;
 
 use dragnet_libp2p::query;
@@ -14,7 +15,8 @@ use crate::args;
 use crate::cli::{ProvideArgs, ProvidersArgs};
 use crate::duration::{as_ms, show};
 use crate::error::{Error, Exit};
-use crate::output::Output;
+use crate::market::Ending;
+use crate::output::{Asked, EndingObject, Output};
 use crate::peer::{self, Peer};
 use crate::signals::Interrupt;
 
@@ -33,26 +35,27 @@ pub async fn providers(args: &ProvidersArgs, output: Output) -> Result<Exit, Err
         let mut query = query::providers(key.clone());
         query.config = query.config.with_timeout(args.timeout).with_max_results(args.limit.into());
         let mut found = client.query(query)?;
-        let mut exit = Exit::Nothing;
+        let (name, mut results) = (args::show(&key), 0);
         while let Some(found) = found.next().await {
             let Some(provider) = found.item.peer() else { continue };
-            exit = Exit::Found;
+            results += 1;
             output.line(
                 format!("{:>8}  {provider}", show(found.elapsed)),
                 &json!({
                     "kind": "provider",
-                    "key": args::show(&key),
+                    "key": name,
                     "peer": provider.to_string(),
                     "elapsed_ms": as_ms(found.elapsed),
                 }),
             )?;
         }
-        let outcome = peer::drain(found).await?;
-        if exit == Exit::Nothing {
-            let (key, total) = (args::show(&key), show(outcome.stats.total));
-            eprintln!("no provider of `{key}` after {total}: {}", outcome.reason);
+        let ending = Ending::of_query(&peer::drain(found).await?, results);
+        output.object(&EndingObject::new("summary", Asked::Key(&name), &ending))?;
+        if results > 0 {
+            return Ok(Exit::Found);
         }
-        Ok(exit)
+        eprintln!("no provider of `{name}` after {}: {}", show(ending.stats.total), ending.reason);
+        Ok(Exit::Nothing)
     })
     .await
 }
@@ -78,8 +81,7 @@ pub async fn provide(args: &ProvideArgs, output: Output) -> Result<Exit, Error> 
             client.bootstrap().await?;
             let announced = announce(client, keys.iter().cloned(), || {}).await?;
             for key in &keys {
-                let key = args::show(key);
-                output.line(format!("Providing {key}"), &json!({"kind": "providing", "key": key}))?;
+                tell_provided(&args::show(key), announced.was_heard(key), output)?;
             }
             output.text("Press Ctrl-C to stop.")?;
             Ok(announced)
@@ -90,4 +92,13 @@ pub async fn provide(args: &ProvideArgs, output: Output) -> Result<Exit, Error> 
         result
     })
     .await
+}
+
+/// Says that a key is provided, and whether anybody has heard of it.
+fn tell_provided(key: &str, was_heard: bool, output: Output) -> io::Result<()> {
+    let unheard = if was_heard { "" } else { ", announced to nobody yet" };
+    output.line(
+        format_args!("Providing {key}{unheard}"),
+        &json!({"kind": "providing", "key": key, "heard": was_heard}),
+    )
 }

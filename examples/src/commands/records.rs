@@ -1,6 +1,6 @@
 //! `get` and `put`: records of the DHT.
 
-use dragnet_libp2p::query;
+use dragnet_libp2p::{Config, PublishError, query};
 use futures::StreamExt;
 use libp2p::kad::Record;
 use serde_json::json;
@@ -9,7 +9,8 @@ use crate::args;
 use crate::cli::{GetArgs, PutArgs};
 use crate::duration::{as_ms, show};
 use crate::error::{Error, Exit};
-use crate::output::Output;
+use crate::market::Ending;
+use crate::output::{Asked, EndingObject, Output};
 use crate::peer::{self, Peer};
 
 /// Gets a record and prints its value.
@@ -24,10 +25,10 @@ pub async fn get(args: &GetArgs, output: Output) -> Result<Exit, Error> {
         let mut get = query::get(key);
         get.config = get.config.with_timeout(args.timeout);
         let mut records = client.query(get)?;
-        let mut exit = Exit::Nothing;
+        let mut results = 0;
         while let Some(found) = records.next().await {
             let Some(record) = found.item.record() else { continue };
-            exit = Exit::Found;
+            results += 1;
             output.text(printable(&record.value))?;
             output.object(&json!({
                 "kind": "record",
@@ -39,16 +40,13 @@ pub async fn get(args: &GetArgs, output: Output) -> Result<Exit, Error> {
                 "elapsed_ms": as_ms(found.elapsed),
             }))?;
         }
-        let outcome = peer::drain(records).await?;
-        if exit == Exit::Nothing {
-            eprintln!(
-                "no record under `{}` after {}: {}",
-                args.key,
-                show(outcome.stats.total),
-                outcome.reason
-            );
+        let ending = Ending::of_query(&peer::drain(records).await?, results);
+        output.object(&EndingObject::new("summary", Asked::Key(&args.key), &ending))?;
+        if results > 0 {
+            return Ok(Exit::Found);
         }
-        Ok(exit)
+        eprintln!("no record under `{}` after {}: {}", args.key, show(ending.stats.total), ending.reason);
+        Ok(Exit::Nothing)
     })
     .await
 }
@@ -72,6 +70,11 @@ fn printable(value: &[u8]) -> String {
 /// A key that is none, a value that is too large, a bad address, nobody who answers.
 pub async fn put(args: &PutArgs, output: Output) -> Result<Exit, Error> {
     let key = args::record(&args.key)?;
+    let (bytes, max) = (args.value.len(), Config::default().store.value_bytes_max);
+    if bytes > max {
+        let source = PublishError::ValueTooLarge { bytes, max };
+        return Err(Error::Publish { what: args.key.clone(), source });
+    }
     let peer = Peer::join(&args.network).await?;
     peer.run(async |client| {
         let record = Record::new(key, args.value.clone().into_bytes());

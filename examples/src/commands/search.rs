@@ -2,14 +2,13 @@
 
 use dragnet_core::QueryConfig;
 use futures::StreamExt;
-use serde_json::json;
 
 use super::shared;
 use crate::cli::SearchArgs;
 use crate::duration::{as_ms, show};
 use crate::error::{Error, Exit};
 use crate::market::{Ending, Market};
-use crate::output::{HitObject, Output, hit_line};
+use crate::output::{Asked, EndingObject, HitObject, Output, hit_line};
 use crate::peer::Peer;
 use crate::question::Question;
 
@@ -26,26 +25,26 @@ pub async fn search(args: &SearchArgs, output: Output) -> Result<Exit, Error> {
         let market = Market::new(client.clone(), own);
         let config = QueryConfig::balanced().with_timeout(args.timeout).with_max_results(args.limit.into());
         let mut search = market.search(&question, config)?;
-        let width = output.width();
+        let (width, words) = (output.width(), args.terms.join(" "));
         while let Some(hit) = search.next().await {
             let from = hit.from.map_or_else(|| "own".to_string(), |peer| peer.to_string());
             output.text(hit_line(hit.elapsed, short(&from), &hit.package, width))?;
             output.object(&HitObject {
                 kind: "hit",
-                search: &args.terms.join(" "),
+                search: &words,
                 from,
                 elapsed_ms: as_ms(hit.elapsed),
                 package: &hit.package,
             })?;
         }
         let ending = search.ending().await?;
-        summarise(&ending, output)?;
+        summarise(&words, &ending, output)?;
         Ok(if ending.results > 0 { Exit::Found } else { Exit::Nothing })
     })
     .await
 }
 
-fn summarise(ending: &Ending, output: Output) -> Result<(), Error> {
+fn summarise(words: &str, ending: &Ending, output: Output) -> Result<(), Error> {
     let Ending { reason, results, stats, duplicates } = ending;
     let text = format!(
         "{results} found, {duplicates} duplicates removed, {} asked, {} failed, in {}: {reason}",
@@ -53,18 +52,7 @@ fn summarise(ending: &Ending, output: Output) -> Result<(), Error> {
         stats.failed,
         show(stats.total)
     );
-    let object = json!({
-        "kind": "summary",
-        "results": results,
-        "duplicates_removed": duplicates,
-        "peers_asked": stats.contacted,
-        "peers_failed": stats.failed,
-        "peers_barred": stats.barred,
-        "invalid": stats.invalid,
-        "first_result_ms": stats.first_item.map(as_ms),
-        "total_ms": as_ms(stats.total),
-        "reason": reason.to_string(),
-    });
+    let object = EndingObject::new("summary", Asked::Search(words), ending);
     Ok(output.line(text, &object)?)
 }
 

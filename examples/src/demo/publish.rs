@@ -27,7 +27,7 @@ pub(super) async fn publish(network: &mut Network, output: Output) -> Result<(),
     for (node, announced) in network.nodes.iter_mut().zip(announced?) {
         node.published = announced;
     }
-    let unheard: usize = network.nodes.iter().map(|node| node.published.unheard).sum();
+    let unheard: usize = network.nodes.iter().map(|node| node.published.unheard()).sum();
     let time = start.elapsed();
     let object = json!({"kind": "published", "records": total - unheard, "elapsed_ms": as_ms(time)});
     output.line(format!("Published {} provider records in {}", total - unheard, show(time)), &object)?;

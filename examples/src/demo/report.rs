@@ -13,7 +13,7 @@ use super::network::Network;
 use super::plan::{Plan, Role};
 use super::searches::{CONFIG, Load, Searched};
 use crate::duration::{as_ms, quantile, show};
-use crate::output::Output;
+use crate::output::{Asked, EndingObject, Output};
 use crate::table::{Align, Table};
 
 /// All tables and figures.
@@ -126,19 +126,7 @@ impl Report {
                 show(stats.total),
                 short(ending.reason).to_string(),
             ]);
-            output.object(&json!({
-                "kind": "search",
-                "search": term,
-                "results": ending.results,
-                "duplicates_removed": ending.duplicates,
-                "peers_asked": stats.contacted,
-                "peers_failed": stats.failed,
-                "peers_barred": stats.barred,
-                "invalid": stats.invalid,
-                "first_result_ms": stats.first_item.map(as_ms),
-                "total_ms": as_ms(stats.total),
-                "reason": ending.reason.to_string(),
-            }))?;
+            output.object(&EndingObject::new("search", Asked::Search(term), ending))?;
         }
         output.heading("The searches shown")?;
         output.text(table.render(output.width()).trim_end())
