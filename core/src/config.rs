@@ -39,9 +39,12 @@ pub struct Caps {
     /// Routes of one query. 16.
     pub routes_max: usize,
     /// Candidates kept per route, those already contacted included, and as many in the fetch lane.
-    /// 256.
+    /// 128.
     pub candidates_max: usize,
-    /// Peers remembered, those of live queries included. 65 536.
+    /// Peers remembered, those of live queries included. A quarter is kept for the peers that the asker
+    /// names; replies that would fill it make room in their own query, or are dropped. A query holds
+    /// the peers of its candidates, so this is to grow with `queries_max` times the candidates that no
+    /// other query has. 65 536.
     pub peers_max: usize,
     /// Contacts in flight to one peer, across all queries; further ones wait. rust-libp2p serves 32
     /// streams a connection. At least 1, and 0 means 1. 16.
@@ -60,7 +63,7 @@ impl Default for Caps {
             queries_max: 1 << 20,
             results_max: 1024,
             routes_max: 16,
-            candidates_max: 256,
+            candidates_max: 128,
             peers_max: 1 << 16,
             contacts_per_peer: 16,
             items_per_reply: 1024,

@@ -119,7 +119,8 @@ impl<N: Network> QueryEngine<N> {
             Some(Phase::Lookup) => {
                 let Contact { work, lane, .. } = self.contacts[request.slot];
                 // First its end: a lookup that has said its last is not released, even if that was enough.
-                self.end_lookup(request.slot, true, LookupTotals::default());
+                let totals = LookupTotals { contacted: 1, replied: 1, failed: 0 };
+                self.end_lookup(request.slot, true, totals);
                 self.absorb_progress(work, lane, None, reply);
             }
             Some(Phase::Waiting) | None => self.metrics.inputs_unknown += 1,
@@ -133,7 +134,7 @@ impl<N: Network> QueryEngine<N> {
         match self.phase(request) {
             Some(Phase::InFlight | Phase::Overdue) => self.fail(request.slot, failure),
             Some(Phase::Lookup) => {
-                let totals = LookupTotals { failed: 1, ..LookupTotals::default() };
+                let totals = LookupTotals { contacted: 1, replied: 0, failed: 1 };
                 self.end_lookup(request.slot, false, totals);
             }
             Some(Phase::Waiting) | None => self.metrics.inputs_unknown += 1,
@@ -165,14 +166,17 @@ impl<N: Network> QueryEngine<N> {
     }
 
     /// Bars a peer for [`bar_for`](crate::ReputationConfig::bar_for), for what the application has found
-    /// out about it by itself. What is in flight to it goes on.
-    pub fn bar(&mut self, now: Time, peer: N::Peer) {
+    /// out about it by itself. What is in flight to it goes on. False for the local peer, and if the
+    /// table of peers is full of those of live queries.
+    pub fn bar(&mut self, now: Time, peer: N::Peer) -> bool {
         self.advance(now);
-        if let Some(peer) = self.peers.intern(self.now, peer) {
+        let known = self.peers.intern(self.now, peer).filter(|peer| *peer != PeerIndex::LOCAL);
+        if let Some(peer) = known {
             self.peers.bar(self.now, peer);
             self.metrics.peers_barred += 1;
         }
         self.settle();
+        known.is_some()
     }
 
     /// Time has passed. Needed at [`poll_timeout`](Self::poll_timeout); harmless at any other time.
@@ -205,7 +209,10 @@ impl<N: Network> QueryEngine<N> {
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.metrics.clone();
         metrics.queries_live = self.queries.len() as u64;
-        metrics.contacts_in_flight = self.contacts.len() as u64 - metrics.contacts_waiting;
+        let ended = metrics.lookups_done + metrics.lookups_failed + metrics.lookups_released;
+        metrics.lookups_in_flight = metrics.lookups_started - ended;
+        metrics.contacts_in_flight =
+            self.contacts.len() as u64 - metrics.contacts_waiting - metrics.lookups_in_flight;
         metrics.peers_known = self.peers.len() as u64;
         metrics
     }
@@ -252,7 +259,7 @@ impl<N: Network> QueryEngine<N> {
         while let Some((at, timer)) = self.timers.pop_due(self.now) {
             match timer {
                 Timer::Deadline(query) => {
-                    self.finish(query, Reason::DeadlineReached);
+                    self.finish_at(query, Reason::DeadlineReached, at);
                 }
                 Timer::Contact(contact) => self.contact_due(contact, at),
             }
@@ -265,7 +272,7 @@ impl<N: Network> QueryEngine<N> {
         let work = &mut self.works[work_slot];
         if at.since(sent) >= work.limits.request_timeout() {
             self.outputs.push_back(Output::Release { request: self.request_id(slot) });
-            self.peers.record_given_up(peer, self.now.since(sent));
+            self.peers.record_given_up(peer, at.since(sent));
             self.fail(slot, Failure::TimedOut);
             return;
         }

@@ -35,8 +35,9 @@ pub trait Network: Sized + 'static {
     /// The identity of a peer, and nothing else of it: addresses are the transport's business.
     /// Cloned into outputs.
     type Peer: Clone + Eq + Hash + Debug;
-    /// What is asked. Cloned into every contact: wrap what is large in an `Arc`.
-    type Request: Clone + Debug;
+    /// What is asked. Cloned into every contact: wrap what is large in an `Arc`. Two that are equal have
+    /// the same answers.
+    type Request: Clone + Eq + Hash + Debug;
     /// One answer.
     type Item: Item;
 

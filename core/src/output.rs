@@ -171,9 +171,11 @@ impl<N: Network> PartialEq for Found<N> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// Too many live queries, or the driver's command queue is full. Try again when some have ended.
-    #[error("busy: {live} queries are live or waiting, and no more than {max} may be")]
+    /// Too many live queries, or the driver's command queue is full. Try again later.
+    #[error("busy: {live} {what}, and no more than {max} may")]
     Busy {
+        /// What there are too many of, and what they do.
+        what: &'static str,
         /// How many there are.
         live: usize,
         /// How many there may be.

@@ -55,6 +55,7 @@ impl fmt::Debug for QueryId {
 ///     .fetch_from(["alice".to_string(), "bob".to_string()])
 ///     .config(QueryConfig::low_latency());
 /// ```
+#[non_exhaustive]
 pub struct Query<N: Network> {
     /// What is asked, of every peer.
     pub request: N::Request,
@@ -108,6 +109,14 @@ impl<N: Network> Query<N> {
     #[must_use]
     pub fn validator(mut self, validator: impl Validator<N> + 'static) -> Self {
         self.validator = Some(Arc::new(validator));
+        self
+    }
+
+    /// Judges every item by a validator that other queries share. Only queries that share their
+    /// validator can ever share work.
+    #[must_use]
+    pub fn shared_validator(mut self, validator: Arc<dyn Validator<N>>) -> Self {
+        self.validator = Some(validator);
         self
     }
 

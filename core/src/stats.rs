@@ -17,7 +17,7 @@ pub struct Metrics {
     pub queries_timed_out: u64,
     /// Queries ended by cancellation.
     pub queries_cancelled: u64,
-    /// Queries refused by the admission limit.
+    /// Queries refused because there were too many.
     pub queries_refused: u64,
     /// Queries that live now.
     pub queries_live: u64,
@@ -35,10 +35,20 @@ pub struct Metrics {
     pub contacts_overdue: u64,
     /// Contacts begun in the slot of an overdue one.
     pub contacts_hedged: u64,
-    /// Contacts and lookups in flight now.
+    /// Contacts in flight now: those started, less those replied, failed and released.
     pub contacts_in_flight: u64,
     /// Contacts that wait for their peer to have fewer in flight.
     pub contacts_waiting: u64,
+    /// Lookups of the transport's own begun.
+    pub lookups_started: u64,
+    /// Lookups that came to their end.
+    pub lookups_done: u64,
+    /// Lookups that failed.
+    pub lookups_failed: u64,
+    /// Lookups released because their query ended first.
+    pub lookups_released: u64,
+    /// Lookups in flight now: those started, less those done, failed and released.
+    pub lookups_in_flight: u64,
     /// Items refused, and answers that were no answer.
     pub invalid: u64,
     /// Valid items that their query had seen.
@@ -47,6 +57,8 @@ pub struct Metrics {
     pub dropped: u64,
     /// Peers barred, each time counted.
     pub peers_barred: u64,
+    /// Candidates refused because live queries hold as many peers as replies may make them.
+    pub peers_refused: u64,
     /// Peers remembered now.
     pub peers_known: u64,
     /// Inputs under a request id that names nothing (late, repeated, forged).

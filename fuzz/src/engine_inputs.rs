@@ -128,7 +128,7 @@ impl Run {
                     self.engine.cancel(given, *bytes.choose(&live)?);
                 }
             }
-            5 => self.engine.bar(given, bytes.int_in_range(0..=PEERS)?),
+            5 => drop(self.engine.bar(given, bytes.int_in_range(0..=PEERS)?)),
             6 => self.engine.handle_tick(given),
             _ => {
                 let request = self.request(bytes)?;

@@ -74,7 +74,8 @@ pub struct BootstrapReport {
 }
 
 /// What the adapter holds at the moment, beside the engine and the routing table. When nothing is asked
-/// and nothing published, all but `provided`, `known` and `connections` are 0.
+/// and nothing published, all but `provided`, `known` and `connections` are 0, and `kad_queries` too
+/// unless libp2p-kad is refreshing its table or handing on others' records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -280,12 +281,13 @@ impl Client {
         self.core.peers().await
     }
 
-    /// Bars a peer that the application knows to be bad.
+    /// Bars a peer that the application knows to be bad. False for the local peer, and if the engine's
+    /// table of peers is full of those of live queries.
     ///
     /// # Errors
     ///
     /// When the behaviour is gone.
-    pub async fn bar(&self, peer: PeerId) -> Result<(), DriverGone> {
+    pub async fn bar(&self, peer: PeerId) -> Result<bool, DriverGone> {
         self.core.bar(peer).await
     }
 

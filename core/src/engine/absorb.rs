@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::QueryEngine;
-use crate::lookup::{Contact, Lane, LiveQuery, Offer, RouteState, State};
+use crate::lookup::{Contact, Lane, Offer, RouteState, State};
 use crate::network::{Network, Reply};
 use crate::output::{Found, Output};
-use crate::peers::PeerIndex;
+use crate::peers::{Named, PeerIndex};
 use crate::query::Reason;
 
 /// Who gave an item, and how fast.
@@ -50,7 +50,7 @@ impl<N: Network> QueryEngine<N> {
         let origin = Origin { from, response_time: None };
         let verdict = self.deliver(work, &origin, reply.items, reply.invalid);
         if verdict.is_invalid
-            && let Some(peer) = origin.from.and_then(|peer| self.peers.find(&peer))
+            && let Some(peer) = origin.from.and_then(|peer| self.peers.intern(self.now, peer))
             && peer != PeerIndex::LOCAL
         {
             self.count_invalid(peer);
@@ -78,7 +78,7 @@ impl<N: Network> QueryEngine<N> {
             } else if !piece.answers.accept(&item, self.hasher) {
                 piece.counts.duplicate += 1;
                 self.metrics.duplicate += 1;
-            } else if self.give(work, origin, &item) {
+            } else if self.give(work, origin, item) {
                 verdict.has_ended = true;
                 break;
             }
@@ -87,28 +87,28 @@ impl<N: Network> QueryEngine<N> {
     }
 
     /// Gives an item to every query of the work; true if that was the last for all of them.
-    fn give(&mut self, work: u32, origin: &Origin<N>, item: &N::Item) -> bool {
-        let mut has_ended = false;
-        for slot in self.works[work].queries.clone() {
-            let query = &mut self.queries[slot];
-            let LiveQuery { id, started, results_max, .. } = *query;
-            let elapsed = self.now.since(started);
-            query.results += 1;
-            query.first_item = query.first_item.min(self.now);
-            let is_enough = query.results == results_max;
-            let found = Found {
-                item: item.clone(),
-                from: origin.from.clone(),
-                response_time: origin.response_time,
-                elapsed,
-            };
-            self.outputs.push_back(Output::Found { query: id, found });
-            self.metrics.results += 1;
-            if is_enough {
-                has_ended = self.finish(slot, Reason::EnoughResults);
-            }
+    fn give(&mut self, work: u32, origin: &Origin<N>, item: N::Item) -> bool {
+        let queries = self.works[work].queries.clone();
+        let (&last, others) = queries.split_last().expect("work ends with its last query");
+        for &query in others {
+            self.give_one(query, origin, item.clone());
         }
-        has_ended
+        self.give_one(last, origin, item)
+    }
+
+    fn give_one(&mut self, slot: u32, origin: &Origin<N>, item: N::Item) -> bool {
+        let query = &mut self.queries[slot];
+        let elapsed = self.now.since(query.started);
+        query.results += 1;
+        if query.results == 1 {
+            query.first_item = self.now;
+        }
+        let is_enough = query.results == query.results_max;
+        let Origin { from, response_time } = origin;
+        let found = Found { item, from: from.clone(), response_time: *response_time, elapsed };
+        self.outputs.push_back(Output::Found { query: query.id, found });
+        self.metrics.results += 1;
+        is_enough && self.finish(slot, Reason::EnoughResults)
     }
 
     fn offer_all(&mut self, work: u32, lane: Lane, closer: Vec<N::Peer>, providers: Vec<N::Peer>) {
@@ -126,16 +126,28 @@ impl<N: Network> QueryEngine<N> {
         let read = peers.len().min(read_max);
         self.count_dropped(work, peers.len() - read);
         for peer in peers.into_iter().take(read) {
-            self.offer(work, lane, peer);
+            self.offer(work, lane, peer, Named::ByReply);
         }
     }
 
     /// Makes a peer a candidate of a lane, if there is room and it is not the local one.
-    pub(super) fn offer(&mut self, work: u32, lane: Lane, peer: N::Peer) {
+    pub(super) fn offer(&mut self, work: u32, lane: Lane, peer: N::Peer, named: Named) {
+        if lane == Lane::FETCH && self.works[work].fetch.len() >= self.config.caps.candidates_max {
+            // Not worth a place in the table.
+            let is_known = self
+                .peers
+                .find(&peer)
+                .is_some_and(|peer| peer == PeerIndex::LOCAL || self.works[work].fetch.is_candidate(peer));
+            return self.count_dropped(work, usize::from(!is_known));
+        }
         let Some(peer) = self.peers.intern(self.now, peer) else {
+            self.metrics.peers_refused += 1;
             return self.count_dropped(work, 1);
         };
-        match self.offer_known(work, lane, peer) {
+        if peer == PeerIndex::LOCAL {
+            return;
+        }
+        match self.offer_known(work, lane, peer, named) {
             Offer::Taken => self.peers.hold(peer),
             Offer::TakenFor(other) => {
                 self.peers.hold(peer);
@@ -147,18 +159,26 @@ impl<N: Network> QueryEngine<N> {
         }
     }
 
-    fn offer_known(&mut self, work: u32, lane: Lane, peer: PeerIndex) -> Offer {
-        let candidates_max = self.config.caps.candidates_max;
-        let work = &mut self.works[work];
-        if peer == PeerIndex::LOCAL {
-            Offer::Known
-        } else if lane == Lane::FETCH {
-            work.fetch.offer(peer, self.peers.rank(self.now, peer), candidates_max)
+    fn offer_known(&mut self, work: u32, lane: Lane, peer: PeerIndex, named: Named) -> Offer {
+        let may_hold = self.peers.may_hold(peer, named);
+        let Self { works, peers, config, metrics, .. } = self;
+        // Who may hold no more peers may still have a better one in the place of one that it has.
+        let room = |len: usize| {
+            let candidates_max = config.caps.candidates_max;
+            if may_hold { candidates_max } else { len.min(candidates_max) }
+        };
+        let work = &mut works[work];
+        let offer = if lane == Lane::FETCH {
+            work.fetch.offer(peer, peers.rank(self.now, peer), room(work.fetch.len()))
         } else if let RouteState::Walk(walk) = &mut work.routes[usize::from(lane.0)].route {
-            walk.offer(peer, &self.peers, candidates_max)
+            walk.offer(peer, peers, room(walk.len()))
         } else {
             Offer::Known
+        };
+        if !may_hold && matches!(offer, Offer::TakenFor(_) | Offer::Full) {
+            metrics.peers_refused += 1;
         }
+        offer
     }
 
     fn count_dropped(&mut self, work: u32, dropped: usize) {

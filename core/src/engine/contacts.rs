@@ -42,6 +42,7 @@ impl<N: Network> QueryEngine<N> {
         self.contacts[slot].sent = self.now;
         let timeout = work.limits.soft_timeout().min(work.limits.request_timeout());
         self.timers.set(Timer::Contact(slot), self.now + timeout);
+        self.withdraw_if_full(work_slot, lane, peer);
         self.outputs.push_back(Output::Contact {
             request: self.request_id(slot),
             query: self.asker(work_slot),
@@ -53,6 +54,7 @@ impl<N: Network> QueryEngine<N> {
 
     pub(super) fn begin_lookup(&mut self, work: u32, route: u16) {
         let slot = self.insert_contact(work, Lane(route), PeerIndex::NOBODY, Phase::Lookup);
+        self.metrics.lookups_started += 1;
         self.outputs.push_back(Output::Lookup {
             request: self.request_id(slot),
             query: self.asker(work),
@@ -100,6 +102,8 @@ impl<N: Network> QueryEngine<N> {
     }
 
     pub(super) fn end_lookup(&mut self, slot: u32, converged: bool, totals: LookupTotals) {
+        let ended = if converged { &mut self.metrics.lookups_done } else { &mut self.metrics.lookups_failed };
+        *ended += 1;
         let Contact { work, lane: Lane(route), .. } = self.remove_contact(slot);
         let counts = &mut self.works[work].counts;
         counts.contacted += totals.contacted;
@@ -150,6 +154,29 @@ impl<N: Network> QueryEngine<N> {
         let first = if first == NONE { slot } else { first };
         *self.peers.waiting_mut(self.contacts[slot].peer) = (first, slot);
         self.metrics.contacts_waiting += 1;
+    }
+
+    /// When a lane has used its last slot for a source, what waits for it there waits no longer, and its
+    /// candidates are as if they had not been chosen: a place in a queue belongs to somebody who can use
+    /// it, or one reply of a busy peer would walk all queries that ever wanted it.
+    fn withdraw_if_full(&mut self, work_slot: u32, lane: Lane, peer: PeerIndex) {
+        let source = self.peers.source(peer);
+        let work = &self.works[work_slot];
+        if work.slots(lane).slot(source, work.limits.pace).is_some() {
+            return;
+        }
+        let mut position = 0;
+        while let Some(&slot) = self.works[work_slot].contacts.get(position) {
+            let contact = &self.contacts[slot];
+            let (peer, is_waiting) = (contact.peer, contact.phase == Phase::Waiting && contact.lane == lane);
+            if is_waiting && self.peers.source(peer) == source {
+                self.dequeue(slot);
+                self.remove_contact(slot);
+                self.works[work_slot].set_state(lane, peer, State::New, &self.peers);
+            } else {
+                position += 1;
+            }
+        }
     }
 
     pub(super) fn dequeue(&mut self, slot: u32) {

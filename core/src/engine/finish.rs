@@ -5,12 +5,18 @@ use crate::lookup::{LiveQuery, Phase};
 use crate::network::Network;
 use crate::output::Output;
 use crate::query::{Outcome, QueryStats, Reason};
-use crate::time::nanos;
+use crate::time::{Time, nanos};
 use crate::timers::Timer;
 
 impl<N: Network> QueryEngine<N> {
-    /// Ends a query; true if its work has ended with it.
+    /// Ends a query now; true if its work has ended with it.
     pub(super) fn finish(&mut self, slot: u32, reason: Reason) -> bool {
+        self.finish_at(slot, reason, self.now)
+    }
+
+    /// Ends a query for what came at `at`, which may be before now: what the driver slept through is not
+    /// the peers' fault.
+    pub(super) fn finish_at(&mut self, slot: u32, reason: Reason, at: Time) -> bool {
         self.timers.cancel(Timer::Deadline(slot));
         let query = self.queries.remove(slot);
         let entry = self.by_id.find_entry(id_hash(query.id), |&other| other == slot);
@@ -19,7 +25,7 @@ impl<N: Network> QueryEngine<N> {
         self.works[query.work].queries.retain(|other| *other != slot);
         let is_last = self.works[query.work].queries.is_empty();
         if is_last {
-            self.release_contacts(query.work, reason);
+            self.release_contacts(query.work, reason, at);
         }
         let stats = self.stats_of(&query);
         if is_last {
@@ -41,7 +47,7 @@ impl<N: Network> QueryEngine<N> {
     ///
     /// At the deadline those already overdue count as failures; any other release says nothing of the
     /// peer, but that an overdue one takes at least so long.
-    fn release_contacts(&mut self, work: u32, reason: Reason) {
+    fn release_contacts(&mut self, work: u32, reason: Reason, at: Time) {
         while let Some(&slot) = self.works[work].contacts.first() {
             let request = self.request_id(slot);
             let phase = self.contacts[slot].phase;
@@ -54,12 +60,13 @@ impl<N: Network> QueryEngine<N> {
             }
             self.outputs.push_back(Output::Release { request });
             if phase == Phase::Lookup {
+                self.metrics.lookups_released += 1;
                 continue;
             }
             self.leave_peer(&contact);
             self.metrics.contacts_released += 1;
             if phase == Phase::Overdue {
-                self.peers.record_given_up(contact.peer, self.now.since(contact.sent));
+                self.peers.record_given_up(contact.peer, at.since(contact.sent));
                 if reason == Reason::DeadlineReached {
                     self.works[work].counts.failed += 1;
                     self.peers.record_failure(self.now, contact.peer);

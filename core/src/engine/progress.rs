@@ -70,8 +70,8 @@ impl<N: Network> QueryEngine<N> {
         work.counts.barred += 1;
     }
 
-    /// Sends what waits for a peer while there is room. A contact whose lane has no slot any more gives
-    /// up its place, and its candidate is as if it had not been chosen.
+    /// Sends what waits for a peer while there is room. Whoever waits has a slot, so that each place
+    /// makes one contact; only a lane that has ended, or a barred peer, gives its places up.
     fn let_through(&mut self, peer: PeerIndex) {
         while self.peers.in_flight(peer) < self.config.caps.contacts_per_peer {
             let (slot, _) = *self.peers.waiting_mut(peer);

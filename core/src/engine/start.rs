@@ -10,6 +10,7 @@ use crate::lookup::{Answers, Counts, Fetch, Lane, Limits, LiveQuery, RouteLane, 
 use crate::network::Network;
 use crate::output::StartError;
 use crate::pacing::Slots;
+use crate::peers::Named;
 use crate::query::{Query, QueryConfig, QueryId, Reason, Route};
 use crate::time::Time;
 use crate::timers::Timer;
@@ -57,9 +58,11 @@ impl<N: Network> QueryEngine<N> {
 
     fn admit_query(&mut self, query: Query<N>) -> Result<QueryId, StartError> {
         let (live, max) = (self.queries.len(), self.config.caps.queries_max);
-        let admitted =
-            if live >= max { Err(StartError::Busy { live, max }) } else { Self::check(&self.config, &query) };
-        admitted.inspect_err(|_| self.metrics.queries_refused += 1)?;
+        if live >= max {
+            self.metrics.queries_refused += 1;
+            return Err(StartError::Busy { what: "queries live", live, max });
+        }
+        Self::check(&self.config, &query)?;
 
         let mut random = [0; 16];
         self.ids.fill_bytes(&mut random);
@@ -121,7 +124,7 @@ impl<N: Network> QueryEngine<N> {
         let work = self.works.insert(work);
         for (lane, peers) in candidates {
             for peer in peers {
-                self.offer(work, lane, peer);
+                self.offer(work, lane, peer, Named::ByAsker);
             }
         }
         work

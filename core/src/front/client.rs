@@ -82,12 +82,13 @@ impl<N: Network> Client<N> {
     }
 
     /// Bars a peer that the application knows to be bad: no query contacts it for
-    /// [`ReputationConfig::bar_for`](crate::ReputationConfig::bar_for).
+    /// [`ReputationConfig::bar_for`](crate::ReputationConfig::bar_for). False for the local peer, and if
+    /// the engine's table of peers is full of those of live queries.
     ///
     /// # Errors
     ///
     /// [`DriverGone`] if the driver has returned or was dropped.
-    pub async fn bar(&self, peer: N::Peer) -> Result<(), DriverGone> {
+    pub async fn bar(&self, peer: N::Peer) -> Result<bool, DriverGone> {
         self.shared.ask(|reply| Command::Bar { peer, reply }).await.ok_or(DriverGone)
     }
 

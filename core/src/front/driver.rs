@@ -22,7 +22,6 @@ use crate::query::{Outcome, Query, QueryId, QueryStats, Reason, Route};
 use crate::time::Time;
 
 /// Rounds of one poll, each of at most one command, one cancellation and one event of the transport.
-/// At about a microsecond each, a poll takes well under a millisecond.
 const ROUNDS_PER_POLL: usize = 256;
 
 /// A walk begins with so many candidates, if it wants no more.
@@ -32,8 +31,8 @@ const FIRST_CANDIDATES: usize = 20;
 /// on any executor, run it with `block_on`, or [`poll`](Self::poll) it from inside another poll
 /// function.
 ///
-/// It needs to be polled only when it has been woken, and does a bounded amount of work each time:
-/// when there is more, it wakes itself. It is [`Send`] when its transport, its clock and its network's
+/// It needs to be polled only when it has been woken, and does a bounded amount of work each time, but
+/// for deadlines that fall together: when there is more, it wakes itself. It is [`Send`] when its transport, its clock and its network's
 /// types are.
 ///
 /// It returns when every [`Client`](super::Client) is gone and the last query has ended (those whose
@@ -120,19 +119,22 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         }
         // Before anything is looked at: what is sent from now on wakes.
         self.shared.driver.register(cx.waker());
+        let mut now = self.clock.now();
         for _ in 0..ROUNDS_PER_POLL {
-            let now = self.clock.now();
-            if self.round(cx, now) {
-                continue;
+            // First, or inputs without end would put off what is due.
+            let ticked = self.tick(now);
+            if !self.round(cx, now) && !ticked {
+                if self.is_over() {
+                    self.finish();
+                    return Poll::Ready(());
+                }
+                if self.sleep(cx, now).is_pending() {
+                    return Poll::Pending;
+                }
             }
-            if self.is_over() {
-                self.finish();
-                return Poll::Ready(());
-            }
-            if self.sleep(cx, now).is_pending() {
-                return Poll::Pending;
-            }
+            now = self.clock.now();
         }
+        self.publish_by(now);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -225,9 +227,9 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                 let _ = reply.send(self.engine.peers(now).collect());
             }
             Command::Bar { peer, reply } => {
-                self.engine.bar(now, peer);
+                let is_barred = self.engine.bar(now, peer);
                 self.drain();
-                let _ = reply.send(());
+                let _ = reply.send(is_barred);
             }
         }
     }
@@ -301,16 +303,20 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         self.drain();
     }
 
-    /// Ready when time itself brought something to do; pending when there is nothing but to wait.
-    fn sleep(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<()> {
-        let due = self.engine.poll_timeout();
-        if due.is_some_and(|due| due <= now) {
+    /// Does what is due; whether anything was.
+    fn tick(&mut self, now: Time) -> bool {
+        let is_due = self.engine.poll_timeout().is_some_and(|due| due <= now);
+        if is_due {
             self.engine.handle_tick(now);
             self.drain();
-            return Poll::Ready(());
         }
+        is_due
+    }
+
+    /// Ready when it is time for the next tick already; pending when there is nothing but to wait.
+    fn sleep(&mut self, cx: &mut Context<'_>, now: Time) -> Poll<()> {
         let snapshot = self.publish_by(now);
-        match due.into_iter().chain(snapshot).min() {
+        match self.engine.poll_timeout().into_iter().chain(snapshot).min() {
             Some(until) => self.clock.poll_until(cx, until),
             None => Poll::Pending,
         }

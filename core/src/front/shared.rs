@@ -20,7 +20,7 @@ pub(super) enum Command<N: Network> {
     Cancel { query: QueryId, reply: oneshot::Sender<bool> },
     Status { query: QueryId, reply: oneshot::Sender<Option<QueryStats>> },
     Peers { reply: oneshot::Sender<Vec<PeerReport<N::Peer>>> },
-    Bar { peer: N::Peer, reply: oneshot::Sender<()> },
+    Bar { peer: N::Peer, reply: oneshot::Sender<bool> },
 }
 
 /// A query that waits for its start. Dropping it ends the handle with an error.
@@ -130,7 +130,7 @@ impl<N: Network> Shared<N> {
         self.admitted
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |live| (live < max).then_some(live + 1))
             .map(|_| Admission(Arc::clone(&self.admitted)))
-            .map_err(|live| self.refuse(StartError::Busy { live, max }))
+            .map_err(|live| self.refuse(StartError::Busy { what: "queries live or wait to", live, max }))
     }
 
     /// Hands a query to the driver.
@@ -143,7 +143,7 @@ impl<N: Network> Shared<N> {
             Err(TrySendError::Closed(_)) => Err(StartError::ShutDown),
             Err(TrySendError::Full(_)) => {
                 let max = self.config.commands_max;
-                Err(self.refuse(StartError::Busy { live: max, max }))
+                Err(self.refuse(StartError::Busy { what: "commands wait for the driver", live: max, max }))
             }
         }
     }

@@ -26,6 +26,14 @@ impl Fetch {
         Self { places: Vec::with_capacity(candidates) }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(crate) fn is_candidate(&self, peer: PeerIndex) -> bool {
+        self.position(peer).is_some()
+    }
+
     /// Offers a peer of this rank (0 is the best) as a candidate.
     pub(crate) fn offer(&mut self, peer: PeerIndex, rank: u32, candidates_max: usize) -> Offer {
         if self.position(peer).is_some() {

@@ -49,6 +49,10 @@ impl Walk {
         Self { target, places: Vec::with_capacity(candidates) }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
     /// Offers a peer as a candidate.
     pub(crate) fn offer<N: Network>(
         &mut self,

@@ -4,4 +4,4 @@ mod reputation;
 mod response_time;
 mod table;
 
-pub(crate) use table::{PeerIndex, PeerTable};
+pub(crate) use table::{Named, PeerIndex, PeerTable};

@@ -89,6 +89,15 @@ enum Sources {
     Many,
 }
 
+/// Who has named a peer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// Whoever started the query.
+    ByAsker,
+    /// A reply: a stranger, who may have made it up.
+    ByReply,
+}
+
 /// Idle peers looked at before one is forgotten.
 const EVICTION_SAMPLE: usize = 8;
 
@@ -136,6 +145,13 @@ impl<N: Network> PeerTable<N> {
         if standing.holders == 1 {
             self.leave_idle(peer.0);
         }
+    }
+
+    /// Whether the peer may be held. A quarter of the table is kept for those that the asker names, or a
+    /// few thousand replies of invented peers would leave other queries without candidates.
+    pub(crate) fn may_hold(&self, peer: PeerIndex, named: Named) -> bool {
+        let reserve = if named == Named::ByReply { (self.peers_max - 1) / 4 } else { 0 };
+        self.held() + reserve < self.peers_max - 1 || self.standing(peer).holders > 0
     }
 
     pub(crate) fn release(&mut self, peer: PeerIndex) {

@@ -94,6 +94,22 @@ fn a_late_tick_finds_everything_as_it_was_due() {
 }
 
 #[test]
+fn what_the_driver_slept_through_is_not_the_peers_fault() {
+    let mut bench = Bench::new();
+    let short = config().with_timeout(ms(500)).with_soft_timeout(ms(100));
+    bench.start(query().fetch_from([1]).config(short));
+    let given_up = config().with_soft_timeout(ms(100)).with_request_timeout(ms(200));
+    bench.start(query().fetch_from([2]).config(given_up));
+    bench.engine.handle_tick(Time::from_millis(60_000));
+    bench.drain();
+    let response_time = |peer| {
+        let report = bench.engine.peers(bench.now).find(|report| report.peer == peer).unwrap();
+        report.response_time
+    };
+    assert_eq!((response_time(1), response_time(2)), (Some(ms(500)), Some(ms(200))));
+}
+
+#[test]
 fn a_query_without_time_asks_nobody() {
     let mut bench = Bench::new();
     let id = bench.start(query().fetch_from([1]).config(config().with_timeout(ms(0))));

@@ -12,11 +12,8 @@ fn one_query_too_many_is_refused_and_told_why() {
     let first = bench.start(query().fetch_from([1]));
     bench.start(query().fetch_from([1]));
     let refused = bench.engine.start(bench.now, query().fetch_from([1]));
-    assert_eq!(refused, Err(StartError::Busy { live: 2, max: 2 }));
-    assert_eq!(
-        refused.unwrap_err().to_string(),
-        "busy: 2 queries are live or waiting, and no more than 2 may be"
-    );
+    assert_eq!(refused, Err(StartError::Busy { what: "queries live", live: 2, max: 2 }));
+    assert_eq!(refused.unwrap_err().to_string(), "busy: 2 queries live, and no more than 2 may");
     assert_eq!(bench.engine.metrics().queries_refused, 1);
     bench.engine.cancel(bench.now, first);
     assert!(bench.engine.start(bench.now, query().fetch_from([1])).is_ok());
@@ -103,11 +100,15 @@ fn further_contacts_to_a_busy_peer_wait_without_a_slot_or_a_timeout() {
     let one = || query().fetch_from([1, 2]).config(config().with_fan_out(1).with_soft_timeout(ms(100)));
     let ids: Vec<_> = (0..4).map(|_| bench.start(one())).collect();
     assert_eq!(bench.asked(), [1, 1, 2, 2], "the waiting ones' slots went to the next candidate");
-    assert_eq!(bench.engine.metrics().contacts_waiting, 2);
+    assert_eq!(bench.engine.metrics().contacts_waiting, 0, "and who has no slot does not wait");
     bench.items(2, &[7]);
-    assert_eq!(bench.engine.metrics().contacts_waiting, 2, "it still waits for peer 1");
+    assert_eq!(bench.engine.metrics().contacts_waiting, 1, "its slot is free for peer 1");
+    bench.pass(ms(50));
     bench.items(1, &[7]);
+    assert_eq!(bench.engine.metrics().contacts_waiting, 0);
     assert_eq!(bench.asked().iter().filter(|peer| **peer == 1).count(), 2, "one left, one came");
+    bench.pass(ms(60));
+    assert_eq!(bench.engine.metrics().contacts_overdue, 2, "the time of waiting is not the peer's");
     for _ in 0..8 {
         let Some(&peer) = bench.asked().first() else { break };
         bench.items(peer, &[7]);
@@ -117,6 +118,57 @@ fn further_contacts_to_a_busy_peer_wait_without_a_slot_or_a_timeout() {
         assert_eq!(bench.outcome(id).stats.contacted, 2, "all in the end asked both");
     }
     bench.assert_nothing_left();
+}
+
+#[test]
+fn a_reply_of_a_busy_peer_concerns_one_of_those_that_wait_for_it_and_not_all() {
+    let mut bench = capped(Caps { contacts_per_peer: 1, ..Caps::default() });
+    // Each wants the busy peer and one of its own, with one slot.
+    let ids: Vec<_> = (0..100)
+        .map(|n| bench.start(query().fetch_from([1, 100 + n]).config(config().with_fan_out(1))))
+        .collect();
+    assert_eq!(bench.engine.metrics().contacts_waiting, 0, "who has no slot left does not wait");
+    // Their slots come free: now they wait, and each reply lets one through.
+    (1..100).for_each(|n| bench.items(100 + n, &[]));
+    assert_eq!(bench.engine.metrics().contacts_waiting, 99);
+    for waiting in (0..99).rev() {
+        bench.items(1, &[]);
+        assert_eq!(bench.engine.metrics().contacts_waiting, waiting);
+    }
+    bench.items(1, &[]);
+    bench.items(100, &[]);
+    ids.iter().for_each(|id| assert_eq!(bench.outcome(*id).stats.replied, 2));
+    bench.assert_nothing_left();
+}
+
+#[test]
+fn invented_peers_leave_other_queries_their_candidates() {
+    let mut bench = capped(Caps { peers_max: 400, ..Caps::default() });
+    let mut invented = (1_000_000..).step_by(1);
+    for liar in 0..10 {
+        let walk = Route::Walk { target: key(0), candidates: vec![liar + 1] };
+        bench.start(query().route(walk).config(config().with_fan_out(1)));
+        for _ in 0..5 {
+            let (_, peer, _) = *bench.contacts.last().unwrap();
+            bench.closer(peer, &invented.by_ref().take(20).collect::<Vec<_>>());
+        }
+    }
+    let metrics = bench.engine.metrics();
+    assert!(metrics.peers_refused > 0, "there were more than there is room for");
+    assert!(bench.engine.live_state().peers_held <= 300, "a quarter is kept");
+    let honest = bench.start(query().fetch_from(500..520).config(config().with_fan_out(20)));
+    assert_eq!(bench.engine.status(honest).unwrap().contacted, 20);
+    assert_eq!(bench.engine.status(honest).unwrap().dropped, 0);
+}
+
+#[test]
+fn a_walk_that_may_hold_no_more_peers_takes_a_closer_one_for_a_farther() {
+    let mut bench = capped(Caps { peers_max: 4, ..Caps::default() });
+    let walk = Route::Walk { target: key(0), candidates: vec![10, 20, 30] };
+    bench.start(query().route(walk).config(config().with_fan_out(1)));
+    bench.closer(10, &[40, 5]);
+    assert_eq!(bench.asked(), [5], "in the place of 30");
+    assert_eq!(bench.engine.metrics().peers_refused, 2);
 }
 
 #[test]

@@ -69,12 +69,16 @@ fn a_failed_lookup_leaves_the_query_exhausted() {
     bench.engine.handle_failure(bench.now, bench.lookups[0], Failure::Unsupported);
     bench.lookups.clear();
     bench.drain();
-    assert_eq!(bench.outcome(id).reason, Reason::Exhausted);
+    let outcome = bench.outcome(id);
+    assert_eq!(outcome.reason, Reason::Exhausted);
+    assert_eq!((outcome.stats.contacted, outcome.stats.failed), (1, 1));
+    let metrics = bench.engine.metrics();
+    assert_eq!((metrics.lookups_started, metrics.lookups_failed, metrics.lookups_in_flight), (1, 1, 0));
     bench.assert_nothing_left();
 }
 
 #[test]
-fn an_invalid_item_of_a_lookup_counts_against_a_peer_that_is_known() {
+fn an_invalid_item_of_a_lookup_counts_against_its_peer() {
     let mut bench = Bench::new();
     bench.start(delegated().fetch_from([3]));
     let request = bench.lookups[0];
@@ -83,6 +87,6 @@ fn an_invalid_item_of_a_lookup_counts_against_a_peer_that_is_known() {
     bench.engine.handle_progress(bench.now, request, Some(77), reply());
     bench.engine.handle_progress(bench.now, request, None, reply());
     bench.drain();
-    assert!(bench.score(3) < 500);
+    assert!(bench.score(3) < 500 && bench.score(77) < 500, "known or not");
     assert_eq!(bench.engine.metrics().invalid, 3);
 }

@@ -56,6 +56,10 @@ fn the_largest_query_fits_its_channel() {
     assert_eq!((found.len(), outcome.reason), (RESULTS_MAX, Reason::EnoughResults));
 }
 
+fn busy(what: &'static str, live: usize) -> StartError {
+    StartError::Busy { what, live, max: live }
+}
+
 #[test]
 fn no_more_queries_are_admitted_than_may_live_whether_started_or_waiting() {
     let (mut rig, wire) = with_caps(3, 1024);
@@ -64,10 +68,10 @@ fn no_more_queries_are_admitted_than_may_live_whether_started_or_waiting() {
     let _live = [rig.query(ask([1])), rig.query(ask([1]))];
     rig.run();
     let short = rig.query(ask([2]));
-    assert_eq!(refused(rig.client().query(ask([1]))), StartError::Busy { live: 3, max: 3 });
+    assert_eq!(refused(rig.client().query(ask([1]))), busy("queries live or wait to", 3));
     rig.block_on(short.collect()).expect("an outcome");
     let fourth = rig.query(ask([1]));
-    assert_eq!(refused(rig.client().query(ask([1]))), StartError::Busy { live: 3, max: 3 });
+    assert_eq!(refused(rig.client().query(ask([1]))), busy("queries live or wait to", 3));
     drop(fourth);
     rig.run();
     let _fifth = rig.query(ask([1]));
@@ -90,7 +94,7 @@ fn a_full_command_queue_is_busy_and_gives_the_place_back() {
     wire.silent([1]);
     let waiting: Vec<_> = (0..4).map(|_| rig.query(ask([1]))).collect();
     for _ in 0..2000 {
-        assert_eq!(refused(rig.client().query(ask([1]))), StartError::Busy { live: 4, max: 4 });
+        assert_eq!(refused(rig.client().query(ask([1]))), busy("commands wait for the driver", 4));
     }
     rig.run();
     let more: Vec<_> = (0..4).map(|_| rig.query(ask([1]))).collect();

@@ -68,7 +68,7 @@ impl World {
                 assert!(!self.is_shut_down);
                 self.handles.push((handle, Vec::new(), results_max));
             }
-            Err(StartError::Busy { live, max }) => assert!(live >= max),
+            Err(StartError::Busy { live, max, .. }) => assert!(live >= max),
             Err(error) => assert_eq!((error, self.is_shut_down), (StartError::ShutDown, true)),
         }
     }

@@ -12,6 +12,7 @@ mod embedding;
 mod interleavings;
 mod observing;
 mod queries;
+mod saturation;
 mod scale;
 mod shutdown;
 mod threads;

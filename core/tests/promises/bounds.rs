@@ -51,8 +51,15 @@ fn tables(setup: &Setup, ledger: &Ledger, event: &Event) -> Verdict {
     at_most("contacts", live.contacts, candidates_max + lookups_max)?;
     at_most("timers", live.timers, live.queries + ledger.contacts.len())?;
     at_most("outputs left", live.outputs, 0)?;
-    let (told, open) = (metrics.contacts_in_flight, ledger.contacts.len() as u64);
-    ensure(told == open, || format!("{told} contacts are counted in flight, and {open} are"))?;
+    let open = ledger.contacts.len() as u64;
+    let told = metrics.contacts_in_flight + metrics.lookups_in_flight;
+    ensure(told == open, || format!("{told} contacts and lookups are counted in flight, and {open} are"))?;
+    let lookups = ledger.contacts.values().filter(|open| open.asked.is_none()).count() as u64;
+    ensure(metrics.lookups_in_flight == lookups, || format!("{lookups} lookups are in flight"))?;
+    let ended = metrics.contacts_replied + metrics.contacts_failed + metrics.contacts_released;
+    ensure(metrics.contacts_started == ended + metrics.contacts_in_flight, || {
+        format!("of {} contacts {ended} ended", metrics.contacts_started)
+    })?;
     let waiting = live.contacts as u64 - open;
     ensure(metrics.contacts_waiting == waiting, || {
         format!("{} wait, not {waiting}", metrics.contacts_waiting)
@@ -78,9 +85,9 @@ fn one_input(setup: &Setup, event: &Event, new_peers: usize) -> Verdict {
             };
             (0, query.peers.len() + query.routes.iter().map(first).sum::<usize>())
         }
-        Input::Reply(..) | Input::Progress(..) => {
-            (caps.items_per_reply, caps.closer_per_reply + caps.providers_per_reply)
-        }
+        Input::Reply(..) => (caps.items_per_reply, caps.closer_per_reply + caps.providers_per_reply),
+        // And the one who gave it.
+        Input::Progress(..) => (caps.items_per_reply, caps.closer_per_reply + caps.providers_per_reply + 1),
         Input::Bar(_) => (0, 1),
         _ => (0, 0),
     };

@@ -101,7 +101,8 @@ pub(crate) struct ReplyPlan {
 impl Setup {
     /// The same with room for every peer, and without decay.
     pub(crate) fn forget_nothing(&mut self) {
-        self.config.caps.peers_max = PEERS.into();
+        // A quarter of the table is not for the peers that replies name.
+        self.config.caps.peers_max = 2 * usize::from(PEERS);
         self.config.reputation.half_life = NEVER;
     }
 

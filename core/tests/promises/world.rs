@@ -165,7 +165,7 @@ impl World {
             Input::Failure(request, failure) => self.engine.handle_failure(at, request, failure),
             Input::Done(request, totals) => self.engine.handle_done(at, request, totals),
             Input::Cancel(query) => cancelled = Some(self.engine.cancel(at, query)),
-            Input::Bar(peer) => self.engine.bar(at, peer),
+            Input::Bar(peer) => drop(self.engine.bar(at, peer)),
         }
         let outputs: Vec<_> = std::iter::from_fn(|| self.engine.poll_output()).collect();
         if self.is_loud {

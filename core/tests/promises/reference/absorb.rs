@@ -61,7 +61,6 @@ impl Reference {
         let candidates_max = self.setup.config.caps.candidates_max;
         let mut dropped = peers.len().saturating_sub(read_max) as u32;
         for &peer in peers.iter().take(read_max) {
-            self.peers.know(peer);
             let badness = self.peers.badness(peer);
             if peer != self.setup.local && self.lane(query, step).offer(peer, badness, candidates_max) {
                 dropped += 1;

@@ -1,8 +1,8 @@
 //! What follows from an input: contacts begin, wait and are let through, and queries end.
 
-use dragnet_core::{QueryId, Reason, Step};
+use dragnet_core::{Network, QueryId, Reason, Step};
 
-use super::super::network::PEERS;
+use super::super::network::{PEERS, Toy};
 use super::lane::{Lane, Next, State};
 use super::query::Asked;
 use super::{Place, Reference, Said};
@@ -125,7 +125,28 @@ impl Reference {
         candidate.timer_set = sequence;
         candidate.sent = now;
         self.peers.get(peer).in_flight += 1;
+        self.withdraw_if_full(query, step, peer);
         self.said.push(Said::Begun((query, step, Some(peer))));
+    }
+
+    /// Who has no slot any more does not wait either.
+    fn withdraw_if_full(&mut self, query: QueryId, step: Step, peer: u8) {
+        let asked = self.asked(query);
+        let (fan_out, hedges_max) = (asked.query.config.fan_out, asked.query.config.hedges_max);
+        let lane = asked.lane(step);
+        if lane.has_slot(peer, fan_out, hedges_max) {
+            return;
+        }
+        let mut withdrawn = Vec::new();
+        for candidate in &mut lane.candidates {
+            if candidate.state == State::Waiting && Toy::source(&candidate.peer) == Toy::source(&peer) {
+                candidate.state = State::New;
+                withdrawn.push(candidate.peer);
+            }
+        }
+        for peer in withdrawn {
+            self.peers.get(peer).waiting.retain(|other| *other != (query, step));
+        }
     }
 
     fn let_through(&mut self, peer: u8) {
@@ -165,6 +186,11 @@ impl Reference {
     pub(super) fn finish(&mut self, query: QueryId, reason: Reason) {
         let place = self.asked.iter().position(|asked| asked.id == query).expect("a query ends once");
         let mut asked = self.asked.remove(place);
+        // What the clock slept through is not the peers' fault.
+        let at = match reason {
+            Reason::DeadlineReached => asked.started + asked.query.config.timeout,
+            _ => self.now,
+        };
         for peer in 0..PEERS {
             self.peers.get(peer).waiting.retain(|(other, _)| *other != query);
         }
@@ -174,7 +200,7 @@ impl Reference {
             let Some((peer, state, sent)) = contact else { continue };
             self.leave(peer);
             if state == State::Overdue {
-                self.peers.given_up(peer, self.now.since(sent));
+                self.peers.given_up(peer, at.since(sent));
                 if reason == Reason::DeadlineReached {
                     asked.failed = asked.failed.saturating_add(1);
                     self.peers.failure(peer);

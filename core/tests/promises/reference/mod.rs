@@ -94,7 +94,7 @@ impl Reference {
             setup: setup.clone(),
             now: Time::ZERO,
             asked: Vec::new(),
-            peers: Peers::new(&setup.config.reputation, setup.local),
+            peers: Peers::new(&setup.config.reputation),
             sequence: 0,
             ready: VecDeque::new(),
             freed: VecDeque::new(),
@@ -113,14 +113,14 @@ impl Reference {
             (Input::Bar(peer), _) => self.peers.bar(self.now, *peer),
             (Input::Reply(_, reply), Some((query, step, Some(peer)))) => self.reply(query, step, peer, reply),
             (Input::Reply(_, reply), Some((query, step, None))) => {
-                self.end_lookup(query, step, true, LookupTotals::default());
+                self.end_lookup(query, step, true, LookupTotals { contacted: 1, replied: 1, failed: 0 });
                 self.progress(query, step, None, reply);
             }
             (Input::Failure(_, failure), Some((query, step, Some(peer)))) => {
                 self.fail(query, step, peer, *failure);
             }
             (Input::Failure(..), Some((query, step, None))) => {
-                self.end_lookup(query, step, false, LookupTotals { failed: 1, ..LookupTotals::default() });
+                self.end_lookup(query, step, false, LookupTotals { contacted: 1, replied: 0, failed: 1 });
             }
             (Input::Progress(_, from, reply), Some((query, step, None))) => {
                 self.progress(query, step, *from, reply);
@@ -137,7 +137,8 @@ impl Reference {
     fn start(&mut self, query: &Query<Toy>, started: &Result<QueryId, StartError>) {
         let (live, max) = (self.asked.len(), self.setup.config.caps.queries_max);
         let checked = QueryEngine::check(&self.setup.config, query);
-        let expected = if live < max { checked } else { Err(StartError::Busy { live, max }) };
+        let expected =
+            if live < max { checked } else { Err(StartError::Busy { what: "queries live", live, max }) };
         assert_eq!(started.as_ref().err(), expected.as_ref().err(), "the engine admits what it should");
         let Ok(id) = *started else { return };
         let sequence = self.next();
@@ -185,7 +186,7 @@ impl Reference {
 
     fn progress(&mut self, query: QueryId, step: Step, from: Option<u8>, reply: &Reply<Toy>) {
         let is_invalid = self.deliver(query, from, None, reply);
-        if let Some(peer) = from.filter(|peer| is_invalid && self.peers.is_known(*peer)) {
+        if let Some(peer) = from.filter(|peer| is_invalid && *peer != self.setup.local) {
             self.peers.invalid(self.now, peer);
         }
         self.take_in(query, step, reply);
@@ -244,9 +245,9 @@ impl Reference {
             asked.overdue += 1;
             return self.mark_ready(query);
         }
-        let sent = candidate.sent;
+        let waited = asked.request_timeout();
         self.said.push(Said::Released(Some((query, step, Some(peer)))));
-        self.peers.given_up(peer, self.now.since(sent));
+        self.peers.given_up(peer, waited);
         self.fail(query, step, peer, Failure::TimedOut);
     }
 }

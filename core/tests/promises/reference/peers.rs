@@ -9,13 +9,11 @@ use super::super::network::PEERS;
 
 pub(super) struct Peers {
     config: ReputationConfig,
-    local: u8,
     peers: Vec<Peer>,
 }
 
 #[derive(Clone, Default)]
 pub(super) struct Peer {
-    is_known: bool,
     successes: u64,
     failures: u64,
     invalid: u32,
@@ -26,26 +24,17 @@ pub(super) struct Peer {
 }
 
 impl Peers {
-    pub(super) fn new(config: &ReputationConfig, local: u8) -> Self {
+    pub(super) fn new(config: &ReputationConfig) -> Self {
         let peers = vec![Peer::default(); PEERS.into()];
-        Self { config: config.clone(), local, peers }
+        Self { config: config.clone(), peers }
     }
 
     pub(super) fn get(&mut self, peer: u8) -> &mut Peer {
         &mut self.peers[usize::from(peer)]
     }
 
-    pub(super) fn know(&mut self, peer: u8) {
-        self.get(peer).is_known = true;
-    }
-
-    pub(super) fn is_known(&self, peer: u8) -> bool {
-        peer != self.local && self.peers[usize::from(peer)].is_known
-    }
-
     pub(super) fn bar(&mut self, now: Time, peer: u8) {
         let until = now + self.config.bar_for;
-        self.know(peer);
         self.get(peer).barred_until = until;
     }
 
