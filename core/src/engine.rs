@@ -4,6 +4,8 @@ mod absorb;
 mod contacts;
 mod finish;
 mod progress;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 mod start;
 
 use alloc::collections::VecDeque;
@@ -23,6 +25,9 @@ use crate::query::{QueryId, QueryStats, Reason};
 use crate::stats::{LiveState, Metrics, PeerReport};
 use crate::time::Time;
 use crate::timers::{Timer, Timers};
+
+#[cfg(feature = "sabotage")]
+pub use sabotage::Sabotage;
 
 /// The state machine at the heart of Dragnet: decides everything, touches nothing.
 ///
@@ -69,6 +74,8 @@ pub struct QueryEngine<N: Network> {
     hasher: Keyed,
     ids: ChaCha8Rng,
     metrics: Metrics,
+    #[cfg(feature = "sabotage")]
+    sabotage: Option<Sabotage>,
 }
 
 /// Inputs and outputs.
@@ -97,6 +104,8 @@ impl<N: Network> QueryEngine<N> {
             hasher,
             ids,
             metrics: Metrics::default(),
+            #[cfg(feature = "sabotage")]
+            sabotage: None,
         }
     }
 
@@ -193,6 +202,9 @@ impl<N: Network> QueryEngine<N> {
     /// The exact next time at which a tick would do something: before it a tick changes nothing.
     /// `None` while nothing waits for time to pass.
     pub fn poll_timeout(&mut self) -> Option<Time> {
+        #[cfg(feature = "sabotage")]
+        return self.spoil_timeout(self.timers.next());
+        #[cfg(not(feature = "sabotage"))]
         self.timers.next()
     }
 }
@@ -256,6 +268,10 @@ impl<N: Network> QueryEngine<N> {
         } else {
             self.now = now;
         }
+        #[cfg(feature = "sabotage")]
+        if self.is_sabotaged(Sabotage::GoBackInTime) {
+            self.now = now;
+        }
         while let Some((at, timer)) = self.timers.pop_due(self.now) {
             match timer {
                 Timer::Deadline(query) => {
@@ -290,6 +306,10 @@ impl<N: Network> QueryEngine<N> {
     }
 
     fn phase(&self, RequestId { slot, generation }: RequestId) -> Option<Phase> {
+        #[cfg(feature = "sabotage")]
+        if let Some(phase) = self.spoil_phase(slot) {
+            return Some(phase);
+        }
         self.contacts.get(slot, generation).map(|contact| contact.phase)
     }
 

@@ -98,6 +98,9 @@ mod timers;
 
 pub use config::{Caps, EngineConfig, ReputationConfig};
 pub use engine::QueryEngine;
+#[cfg(feature = "sabotage")]
+#[doc(hidden)]
+pub use engine::Sabotage;
 pub use key::{Distance, Key};
 pub use network::{Failure, Invalid, Item, LookupTotals, Network, Reply, Source, Validator};
 pub use output::{Found, Output, RequestId, StartError, Step};

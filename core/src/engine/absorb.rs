@@ -64,6 +64,8 @@ impl<N: Network> QueryEngine<N> {
     /// Hands the valid and new ones among the items to the queries.
     fn deliver(&mut self, work: u32, origin: &Origin<N>, items: Vec<N::Item>, unreadable: u32) -> Verdict {
         let mut verdict = Verdict { is_invalid: unreadable > 0, has_ended: false };
+        #[cfg(feature = "sabotage")]
+        self.spoil_answers(work);
         self.works[work].counts.invalid += unreadable;
         self.metrics.invalid += u64::from(unreadable);
         let read = items.len().min(self.config.caps.items_per_reply);
@@ -103,7 +105,10 @@ impl<N: Network> QueryEngine<N> {
         if query.results == 1 {
             query.first_item = self.now;
         }
-        let is_enough = query.results == query.results_max;
+        let results_max = query.results_max;
+        #[cfg(feature = "sabotage")]
+        let results_max = super::sabotage::spoil_results_max(self.sabotage, results_max);
+        let is_enough = query.results == results_max;
         let Origin { from, response_time } = origin;
         let found = Found { item, from: from.clone(), response_time: *response_time, elapsed };
         self.outputs.push_back(Output::Found { query: query.id, found });
@@ -161,12 +166,12 @@ impl<N: Network> QueryEngine<N> {
 
     fn offer_known(&mut self, work: u32, lane: Lane, peer: PeerIndex, named: Named) -> Offer {
         let may_hold = self.peers.may_hold(peer, named);
-        let Self { works, peers, config, metrics, .. } = self;
+        let candidates_max = self.config.caps.candidates_max;
+        #[cfg(feature = "sabotage")]
+        let candidates_max = self.spoil_candidates_max(candidates_max);
+        let Self { works, peers, metrics, .. } = self;
         // Who may hold no more peers may still have a better one in the place of one that it has.
-        let room = |len: usize| {
-            let candidates_max = config.caps.candidates_max;
-            if may_hold { candidates_max } else { len.min(candidates_max) }
-        };
+        let room = |len: usize| if may_hold { candidates_max } else { len.min(candidates_max) };
         let work = &mut works[work];
         let offer = if lane == Lane::FETCH {
             work.fetch.offer(peer, peers.rank(self.now, peer), room(work.fetch.len()))

@@ -115,6 +115,8 @@ impl<N: Network> QueryEngine<N> {
 
     /// Takes a contact in flight out of all tables; what its end means is the caller's to count.
     pub(super) fn end_contact(&mut self, slot: u32, state: State) -> Contact {
+        #[cfg(feature = "sabotage")]
+        let state = self.spoil_state(state);
         let contact = self.remove_contact(slot);
         self.leave_peer(&contact);
         let work = &mut self.works[contact.work];

@@ -30,6 +30,10 @@ impl<N: Network> QueryEngine<N> {
         let stats = self.stats_of(&query);
         if is_last {
             let work = self.works.remove(query.work);
+            #[cfg(feature = "sabotage")]
+            if self.is_sabotaged(super::Sabotage::KeepPeers) {
+                work.peers().for_each(|peer| self.peers.hold(peer));
+            }
             work.peers().for_each(|peer| self.peers.release(peer));
         }
         self.count_finished(&query, reason, &stats);

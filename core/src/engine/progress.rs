@@ -19,9 +19,11 @@ impl<N: Network> QueryEngine<N> {
             } else if let Some(peer) = self.freed.pop_front() {
                 self.let_through(peer);
             } else {
-                return;
+                break;
             }
         }
+        #[cfg(feature = "sabotage")]
+        self.spoil_outputs();
     }
 
     pub(super) fn mark_ready(&mut self, work: u32) {
@@ -55,7 +57,7 @@ impl<N: Network> QueryEngine<N> {
     fn fill(&mut self, work: u32, lane: Lane) -> End {
         loop {
             match self.works[work].next(lane, &self.peers) {
-                Next::Contact(peer) if self.peers.is_barred(self.now, peer) => self.skip(work, lane, peer),
+                Next::Contact(peer) if self.is_barred(peer) => self.skip(work, lane, peer),
                 Next::Contact(peer) => self.contact(work, lane, peer),
                 Next::Wait => return End::Open,
                 Next::Converged => return End::Converged,
@@ -70,6 +72,14 @@ impl<N: Network> QueryEngine<N> {
         work.counts.barred += 1;
     }
 
+    fn is_barred(&self, peer: PeerIndex) -> bool {
+        #[cfg(feature = "sabotage")]
+        if self.is_sabotaged(super::Sabotage::ContactBarred) {
+            return false;
+        }
+        self.peers.is_barred(self.now, peer)
+    }
+
     /// Sends what waits for a peer while there is room. Whoever waits has a slot, so that each place
     /// makes one contact; only a lane that has ended, or a barred peer, gives its places up.
     fn let_through(&mut self, peer: PeerIndex) {
@@ -80,9 +90,9 @@ impl<N: Network> QueryEngine<N> {
             }
             self.dequeue(slot);
             let Contact { work: work_slot, lane, .. } = self.contacts[slot];
+            let is_barred = self.is_barred(peer);
             let work = &mut self.works[work_slot];
             let has_slot = work.slots(lane).slot(self.peers.source(peer), work.limits.pace).is_some();
-            let is_barred = self.peers.is_barred(self.now, peer);
             if has_slot && !is_barred && work.is_open(lane) {
                 self.send(slot);
                 continue;

@@ -68,6 +68,8 @@ impl<N: Network> QueryEngine<N> {
         self.ids.fill_bytes(&mut random);
         let id = QueryId(Builder::from_random_bytes(random).into_uuid());
         let deadline = self.now + query.config.timeout;
+        #[cfg(feature = "sabotage")]
+        let deadline = self.spoil_deadline(deadline);
         let results_max = u32::try_from(query.config.max_results).unwrap_or(u32::MAX);
         let work = self.insert_work(query);
         let slot = self.queries.insert(LiveQuery {
@@ -108,6 +110,8 @@ impl<N: Network> QueryEngine<N> {
             contacts: SmallVec::new(),
             is_ready: false,
         };
+        #[cfg(feature = "sabotage")]
+        self.spoil_pace(&mut work.limits.pace);
         let mut candidates = SmallVec::<[_; 4]>::new();
         for route in query.routes {
             let route = match route {

@@ -28,6 +28,9 @@ pub(crate) struct Setup {
     pub(crate) seed: u8,
     /// The time of the first input, in nanoseconds.
     pub(crate) origin: u64,
+    /// How the engine is broken, if it is.
+    #[cfg(feature = "sabotage")]
+    pub(crate) sabotage: Option<dragnet_core::Sabotage>,
 }
 
 #[derive(Clone, Debug)]
@@ -137,7 +140,14 @@ fn setup() -> impl Strategy<Value = Setup> {
     ];
     (caps(), reputation(), 0u8..4, any::<u8>(), origin).prop_map(|(caps, reputation, local, seed, origin)| {
         let config = EngineConfig::default().with_caps(caps).with_reputation(reputation);
-        Setup { config, local, seed, origin }
+        Setup {
+            config,
+            local,
+            seed,
+            origin,
+            #[cfg(feature = "sabotage")]
+            sabotage: None,
+        }
     })
 }
 

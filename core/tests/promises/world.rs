@@ -119,11 +119,11 @@ pub(crate) fn replay(setup: &Setup, inputs: impl IntoIterator<Item = (Time, Inpu
 
 impl World {
     pub(crate) fn new(setup: &Setup) -> Self {
-        let engine = QueryEngine::new(setup.config.clone(), setup.local, [setup.seed; 32]);
-        Self::with_engine(setup, engine)
-    }
-
-    pub(crate) fn with_engine(setup: &Setup, mut engine: QueryEngine<Toy>) -> Self {
+        let mut engine = QueryEngine::new(setup.config.clone(), setup.local, [setup.seed; 32]);
+        #[cfg(feature = "sabotage")]
+        if let Some(how) = setup.sabotage {
+            engine.sabotage(how);
+        }
         let first = view(&mut engine, Time::ZERO, &[]);
         Self {
             engine,

@@ -1,0 +1,145 @@
+//! Ways to break the engine on purpose, so that a test can show that the test of a promise fails when
+//! the promise is broken. Compiled under the feature `sabotage` alone, and off until switched on.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
+
+use super::QueryEngine;
+use crate::lookup::{Phase, State};
+use crate::network::Network;
+use crate::output::Output;
+use crate::pacing::Pace;
+use crate::time::Time;
+
+/// What to break. For tests only.
+#[doc(hidden)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sabotage {
+    DeliverTwice,
+    OneResultTooMany,
+    NeverFinish,
+    FinishTwice,
+    SpeakAfterFinish,
+    FinishLate,
+    FinishEarly,
+    ForgetRelease,
+    ReleaseTwice,
+    OneContactTooMany,
+    OneHedgeTooMany,
+    ContactTwice,
+    ContactBarred,
+    SpuriousTimeout,
+    LateTimeout,
+    GrowCandidates,
+    KeepPeers,
+    HiddenState,
+    BelieveStale,
+    GoBackInTime,
+}
+
+/// The switch and what it does to values on their way.
+impl<N: Network> QueryEngine<N> {
+    /// Breaks the engine from now on. For tests only.
+    #[doc(hidden)]
+    pub fn sabotage(&mut self, how: Sabotage) {
+        self.sabotage = Some(how);
+    }
+
+    pub(super) fn is_sabotaged(&self, how: Sabotage) -> bool {
+        self.sabotage == Some(how)
+    }
+
+    /// Forgets what was delivered.
+    pub(super) fn spoil_answers(&mut self, work: u32) {
+        if self.is_sabotaged(Sabotage::DeliverTwice) {
+            self.works[work].answers = crate::lookup::Answers::new();
+        }
+    }
+
+    pub(super) fn spoil_deadline(&self, deadline: Time) -> Time {
+        match self.sabotage {
+            Some(Sabotage::FinishLate) => deadline + Duration::from_micros(100),
+            Some(Sabotage::FinishEarly) => Time::ZERO + (deadline - Time::from_nanos(100_000)),
+            _ => deadline,
+        }
+    }
+
+    pub(super) fn spoil_pace(&self, pace: &mut Pace) {
+        match self.sabotage {
+            Some(Sabotage::OneContactTooMany) => pace.fan_out = pace.fan_out.saturating_add(1),
+            Some(Sabotage::OneHedgeTooMany) => pace.hedges_max = pace.hedges_max.saturating_add(1),
+            _ => {}
+        }
+    }
+
+    /// Makes a candidate that has failed a new one.
+    pub(super) fn spoil_state(&self, state: State) -> State {
+        let is_spoiled = state == State::Failed && self.is_sabotaged(Sabotage::ContactTwice);
+        if is_spoiled { State::New } else { state }
+    }
+
+    pub(super) fn spoil_timeout(&self, next: Option<Time>) -> Option<Time> {
+        match self.sabotage {
+            Some(Sabotage::SpuriousTimeout) => next.map(|at| Time::ZERO + (at - Time::from_nanos(1))),
+            Some(Sabotage::LateTimeout) => next.map(|at| at + Duration::from_nanos(1)),
+            _ => next,
+        }
+    }
+
+    pub(super) fn spoil_candidates_max(&self, candidates_max: usize) -> usize {
+        if self.is_sabotaged(Sabotage::GrowCandidates) { candidates_max + 1 } else { candidates_max }
+    }
+
+    /// What is in a slot whatever the generation, of the first few.
+    pub(super) fn spoil_phase(&self, slot: u32) -> Option<Phase> {
+        let is_spoiled = self.is_sabotaged(Sabotage::BelieveStale);
+        let mut generations = 0..if is_spoiled { 1000 } else { 0 };
+        generations.find_map(|generation| self.contacts.get(slot, generation)).map(|contact| contact.phase)
+    }
+}
+
+/// One more result than is wanted.
+pub(super) fn spoil_results_max(sabotage: Option<Sabotage>, results_max: u32) -> u32 {
+    results_max + u32::from(sabotage == Some(Sabotage::OneResultTooMany))
+}
+
+/// What it does to the outputs.
+impl<N: Network> QueryEngine<N> {
+    /// Called once everything that follows from an input is among the outputs.
+    pub(super) fn spoil_outputs(&mut self) {
+        match self.sabotage {
+            Some(Sabotage::NeverFinish) => self.outputs.retain(|output| !is_finished(output)),
+            Some(Sabotage::ForgetRelease) => self.outputs.retain(|output| !is_release(output)),
+            Some(Sabotage::FinishTwice) => {
+                if let Some(Output::Finished { query, outcome }) = self.outputs.back() {
+                    let again = Output::Finished { query: *query, outcome: outcome.clone() };
+                    self.outputs.push_back(again);
+                }
+            }
+            Some(Sabotage::ReleaseTwice) => {
+                if let Some(Output::Release { request }) = self.outputs.front() {
+                    let again = Output::Release { request: *request };
+                    self.outputs.push_front(again);
+                }
+            }
+            Some(Sabotage::SpeakAfterFinish) if self.outputs.back().is_some_and(is_finished) => {
+                self.outputs.rotate_right(1);
+            }
+            Some(Sabotage::HiddenState) => {
+                static CALLS: AtomicUsize = AtomicUsize::new(0);
+                if CALLS.fetch_add(1, Ordering::Relaxed).is_multiple_of(7) && !self.outputs.is_empty() {
+                    self.outputs.rotate_left(1);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_finished<N: Network>(output: &Output<N>) -> bool {
+    matches!(output, Output::Finished { .. })
+}
+
+fn is_release<N: Network>(output: &Output<N>) -> bool {
+    matches!(output, Output::Release { .. })
+}

@@ -1,0 +1,62 @@
+//! That every property can fail: the engine is broken in a way that the property is about, and the same
+//! scenarios, by fixed seeds, have to show it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use dragnet_core::Sabotage;
+
+use super::check::{Verdict, scenario_of};
+use super::scenario::{Scenario, Setup};
+use super::{bounds, contacts, endings, reference, results, sameness, timeouts};
+
+/// Scenarios tried before a sabotage counts as unnoticed.
+const SCENARIOS: u64 = 300;
+
+/// Checks that the property notices the sabotage. A panic of the broken engine does not count.
+fn notices(sabotage: Sabotage, prepare: fn(&mut Setup), property: fn(&Scenario) -> Verdict) {
+    for seed in 0..SCENARIOS {
+        let mut scenario = scenario_of(seed);
+        prepare(&mut scenario.setup);
+        scenario.setup.sabotage = Some(sabotage);
+        if let Ok(Err(wrong)) = catch_unwind(AssertUnwindSafe(|| property(&scenario))) {
+            println!("{sabotage:?}, seed {seed}: {}", wrong.lines().next().unwrap_or_default());
+            scenario.setup.sabotage = None;
+            assert_eq!(property(&scenario), Ok(()), "seed {seed} fails without {sabotage:?} too");
+            return;
+        }
+    }
+    panic!("nobody noticed {sabotage:?}");
+}
+
+macro_rules! can_fail {
+    ($($name:ident: $property:path, $($sabotage:ident),+;)*) => {$(
+        #[test]
+        fn $name() {
+            $(notices(Sabotage::$sabotage, |_| (), $property);)+
+        }
+    )*};
+}
+
+can_fail! {
+    promise_01_can_fail: results::no_item_id_is_delivered_twice, DeliverTwice;
+    promise_02_can_fail: results::at_most_max_results_are_delivered, OneResultTooMany;
+    promise_03_can_fail: endings::every_query_finishes_once_and_is_silent_afterwards,
+        NeverFinish, FinishTwice, SpeakAfterFinish;
+    promise_04_can_fail: endings::no_query_outlives_its_deadline_or_is_timed_out_before,
+        FinishLate, FinishEarly;
+    promise_05_can_fail: endings::every_contact_ends_exactly_once_and_within_its_query,
+        ForgetRelease, ReleaseTwice;
+    promise_06_can_fail: contacts::no_contact_begins_without_a_slot, OneContactTooMany, OneHedgeTooMany;
+    promise_07_can_fail: contacts::no_peer_is_contacted_twice_for_one_lane_or_while_barred,
+        ContactTwice, ContactBarred;
+    promise_08_can_fail: timeouts::poll_timeout_is_exact, SpuriousTimeout, LateTimeout;
+    promise_09_can_fail: bounds::every_table_stays_within_its_cap_and_ends_empty, GrowCandidates, KeepPeers;
+    promise_10_can_fail: sameness::same_seed_and_inputs_same_outputs, HiddenState;
+    promise_11_can_fail: sameness::noise_changes_nothing, BelieveStale, GoBackInTime;
+}
+
+#[test]
+fn the_reference_notices_a_barred_peer_contacted() {
+    let property = reference::the_engine_says_what_the_reference_says;
+    notices(Sabotage::ContactBarred, Setup::forget_nothing, property);
+}
