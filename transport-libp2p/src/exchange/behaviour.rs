@@ -308,19 +308,19 @@ impl Behaviour {
     }
 
     /// Ends the requests of a peer that could not be dialled, but for those that came with an address
-    /// while it was.
+    /// while it was and may fare better.
     fn fail_dialled(&mut self, peer_id: PeerId, tried: &BTreeSet<Multiaddr>, error: &DialError) {
-        let failure = match error {
-            // Connection limits, or the swarm is going away.
-            DialError::Denied { .. } | DialError::Aborted => Failure::Local,
-            _ => Failure::Unreachable,
+        let (failure, all) = match error {
+            // Connection limits, or the swarm is going away: another address would fare no better.
+            DialError::Denied { .. } | DialError::Aborted => (Failure::Local, true),
+            _ => (Failure::Unreachable, false),
         };
         let Some(peer) = self.peers.get_mut(&peer_id) else { return };
         let waiting: Vec<u64> = peer.waiting().collect();
         tracing::debug!(%peer_id, %error, requests = waiting.len(), "not dialled");
         for id in waiting {
             let Some(request) = self.requests.get(&id) else { continue };
-            if request.outgoing.addresses.iter().all(|address| tried.contains(address)) {
+            if all || request.outgoing.addresses.iter().all(|address| tried.contains(address)) {
                 if let Some(peer) = self.peers.get_mut(&peer_id) {
                     peer.dequeue(request.order);
                 }
