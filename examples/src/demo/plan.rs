@@ -1,6 +1,6 @@
 //! Who has what, who is bad, and what is searched for: all drawn from the seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -157,15 +157,28 @@ fn shown_terms(all: &Catalogue, own: &Catalogue, terms: &[String]) -> Vec<String
         (!SHOWN_PACKAGES.contains(count), std::cmp::Reverse(*count), term.len())
     });
     let mut terms: Vec<String> = counts.into_iter().map(|(term, _)| term).take(SHOWN_AMONG).collect();
+    let found = |term: &str, catalogue: &Catalogue| -> BTreeSet<String> {
+        let question = Question::new(&[term], None, None);
+        question.map_or_else(
+            |_| BTreeSet::new(),
+            |question| catalogue.search(&question, usize::MAX).into_iter().map(Package::id).collect(),
+        )
+    };
     // Stable once more.
     terms.sort_by_cached_key(|term| {
-        let Ok(question) = Question::new(&[term], None, None) else { return (true, 0) };
-        let found = |catalogue: &Catalogue| catalogue.search(&question, usize::MAX).len();
-        let own_percent = found(own) * 100 / found(all).max(1);
-        (!SHOWN_PACKAGES.contains(&found(all)), own_percent.max(OWN_PERCENT))
+        let count = found(term, all).len();
+        let own_percent = found(term, own).len() * 100 / count.max(1);
+        (!SHOWN_PACKAGES.contains(&count), own_percent.max(OWN_PERCENT))
     });
-    terms.truncate(SHOWN);
-    terms
+    // Of terms that find much the same, the first.
+    let mut seen = BTreeSet::new();
+    let (new, known): (Vec<String>, Vec<String>) = terms.into_iter().partition(|term| {
+        let ids = found(term, all);
+        let is_new = ids.intersection(&seen).count() * 2 < ids.len();
+        seen.extend(ids);
+        is_new
+    });
+    new.into_iter().chain(known).take(SHOWN).collect()
 }
 
 /// What somebody looking for a package might type: one of its terms. So terms of many packages are
@@ -234,6 +247,20 @@ mod tests {
             for question in &plan.shown {
                 let own = plan.catalogues[0].search(question, usize::MAX).len();
                 assert!(own <= 3, "seed {seed}: {own} of {}", question.key_term());
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_searches_shown_find_the_same() {
+        let colours = [["red", "rouge"], ["blue", "bleu"], ["green", "vert"], ["grey", "gris"]];
+        let packages: Vec<Package> =
+            (0..32).map(|n| package(&format!("pack{n}"), &colours[n % colours.len()], &[])).collect();
+        for seed in 0..20 {
+            let plan = Plan::new(packages.clone(), &args(seed)).unwrap();
+            for pair in colours {
+                let shown = plan.shown.iter().filter(|question| pair.contains(&question.key_term()));
+                assert!(shown.count() <= 1, "seed {seed}: {:?}", plan.shown);
             }
         }
     }
