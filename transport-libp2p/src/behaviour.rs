@@ -426,7 +426,7 @@ impl NetworkBehaviour for Behaviour {
         self.listening.on_swarm_event(&event);
         self.confirm(&event);
         if let FromSwarm::DialFailure(DialFailure { peer_id: Some(peer), error, .. }) = &event {
-            self.joining.on_dial_failure(*peer, error);
+            self.bootstrap_not_dialled(*peer, error);
         }
         self.inner.on_swarm_event(event);
     }

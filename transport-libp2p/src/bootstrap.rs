@@ -86,7 +86,7 @@ impl Joining {
     }
 
     /// Takes note of why a peer could not be dialled.
-    pub(crate) fn on_dial_failure(&mut self, peer: PeerId, error: &DialError) {
+    fn on_dial_failure(&mut self, peer: PeerId, error: &DialError) {
         if self.query.is_none() {
             return;
         }
@@ -136,6 +136,18 @@ impl Behaviour {
             let before = self.inner.kad.query(id).map_or(0, |query| query.stats().num_successes());
             self.joined(before + 1);
         }
+    }
+
+    /// A peer could not be dialled: a reason, if it is one of those that a bootstrap begins with.
+    pub(crate) fn bootstrap_not_dialled(&mut self, peer: PeerId, error: &DialError) {
+        if self.joining.kept.iter().any(|(kept, _)| *kept == peer) || self.is_in_table(peer) {
+            self.joining.on_dial_failure(peer, error);
+        }
+    }
+
+    fn is_in_table(&mut self, peer: PeerId) -> bool {
+        let bucket = self.inner.kad.kbucket(peer);
+        bucket.is_some_and(|bucket| bucket.iter().any(|entry| *entry.node.key.preimage() == peer))
     }
 
     /// A peer was reached, but did not answer a request of one of Kademlia's queries.
@@ -199,4 +211,27 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
         error = source;
     }
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::core::transport::TransportError;
+
+    use super::*;
+
+    #[test]
+    fn a_dial_that_has_nothing_to_do_with_joining_is_not_told_of() {
+        let (mut behaviour, _client) = Behaviour::new(PeerId::random(), crate::Config::default());
+        let (boot, stranger) = (PeerId::random(), PeerId::random());
+        let address: Multiaddr = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
+        behaviour.add_address(boot, address.clone());
+        let (reply, _waiting) = oneshot::channel();
+        behaviour.bootstrap(reply);
+        for peer in [stranger, boot] {
+            let error = TransportError::MultiaddrNotSupported(address.clone());
+            behaviour.bootstrap_not_dialled(peer, &DialError::Transport(vec![(address.clone(), error)]));
+        }
+        let peers: Vec<_> = behaviour.joining.failures.iter().map(|failure| failure.peer).collect();
+        assert_eq!(peers, [boot]);
+    }
 }
