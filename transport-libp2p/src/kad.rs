@@ -184,7 +184,6 @@ impl Behaviour {
         stats: &QueryStats,
         last: bool,
     ) {
-        let timed_out = is_timeout(&result);
         match result {
             QueryResult::GetRecord(Ok(GetRecordOk::FoundRecord(found))) => {
                 let mut reply = Reply::default();
@@ -214,11 +213,8 @@ impl Behaviour {
             _ => {}
         }
         if last {
-            self.tell(if timed_out {
-                Event::Failure { request, failure: Failure::TimedOut }
-            } else {
-                Event::Done { request, totals: totals(stats) }
-            });
+            // A timeout too ends a lookup that has told what it found, and has its costs.
+            self.tell(Event::Done { request, totals: totals(stats) });
         }
     }
 
@@ -257,12 +253,31 @@ fn totals(stats: &QueryStats) -> LookupTotals {
     }
 }
 
-/// Whether [`Config::lookup_timeout`](crate::Config::lookup_timeout) ended it.
-fn is_timeout(result: &QueryResult) -> bool {
-    matches!(
-        result,
-        QueryResult::GetRecord(Err(kad::GetRecordError::Timeout { .. }))
-            | QueryResult::GetProviders(Err(_))
-            | QueryResult::GetClosestPeers(Err(_))
-    )
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll};
+
+    use dragnet_core::front::Transport;
+    use futures::task::noop_waker;
+
+    use super::*;
+    use crate::network::provider_key;
+
+    #[test]
+    fn a_lookup_that_timed_out_tells_what_it_has_cost() {
+        let (mut behaviour, _client) = Behaviour::new(PeerId::random(), crate::Config::default());
+        let key = provider_key(b"fruit");
+        let id = behaviour.inner.kad.get_providers(key.clone());
+        let stats = *behaviour.inner.kad.query(&id).expect("it was just started").stats();
+        let result = QueryResult::GetProviders(Err(kad::GetProvidersError::Timeout {
+            key: key.clone(),
+            closest_peers: Vec::new(),
+        }));
+        let request = RequestId::from_u64(1);
+        behaviour.on_lookup(request, &Ask::Providers { key }, result, &stats, true);
+        let waker = noop_waker();
+        let driver = behaviour.driver.as_mut().expect("it was not polled");
+        let told = driver.transport_mut().poll_event(&mut Context::from_waker(&waker));
+        assert!(matches!(told, Poll::Ready(Event::Done { totals, .. }) if totals == super::totals(&stats)));
+    }
 }
