@@ -47,8 +47,9 @@ pub struct Config {
     /// Lookups, puts and announcements of the DHT that run at once; further ones wait their turn.
     ///
     /// A rust-libp2p server takes 32 streams a connection and drops the rest, and libp2p-kad, which
-    /// scans every live lookup at every event, does not queue. So many lookups put at most so many
-    /// streams on one connection. 16.
+    /// scans every live lookup at every event, does not queue. A lookup has at most one request in flight
+    /// with one peer. What libp2p-kad does by itself (refreshing its table, handing on others' records)
+    /// comes on top, as do the messages of an announcement, for whose end it does not wait. 16.
     pub lookups_max: usize,
     /// The largest message of the DHT that is sent or read, in bytes. 16 KiB, as in rust-libp2p;
     /// go-libp2p takes 4 MiB.
@@ -62,7 +63,8 @@ pub struct Config {
     pub bootstrap_interval: Option<Duration>,
     /// `bootstrap()` says why nobody answered after so long. 15 s.
     pub bootstrap_timeout: Duration,
-    /// Commands (put, provide, ..) that wait for the behaviour; one more is `Busy`. 1 024.
+    /// Commands (put, provide, ..) that wait for the behaviour; one more is `Busy`. So is a put when so
+    /// many wait for their turn. 1 024.
     pub commands_max: usize,
     /// The fetch protocol: its name, its bounds and its queues.
     pub exchange: exchange::Config,

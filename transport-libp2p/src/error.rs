@@ -9,8 +9,8 @@ use libp2p::{Multiaddr, PeerId, TransportError};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The command queue is full.
-    #[error("busy: {max} commands wait for the behaviour; try again when it has been polled")]
+    /// So many commands wait for the behaviour, or so many puts for their turn.
+    #[error("busy: {max} commands or puts wait; try again when some have ended")]
     Busy {
         /// How many may wait.
         max: usize,

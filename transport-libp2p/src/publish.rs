@@ -152,6 +152,11 @@ fn send(follower: &Sender<Announced>, announced: Announced) {
 impl Behaviour {
     /// Stores a record here, and queues its way to the others.
     pub(crate) fn put(&mut self, mut record: Record, reply: PutReply) {
+        let max = self.config.commands_max;
+        if self.turns.puts_waiting() >= max {
+            // Nobody listens any more: then nobody is disappointed.
+            return drop(reply.send(Err(PublishError::Busy { max })));
+        }
         record.publisher = Some(self.local);
         let bytes = record.value.len();
         match self.inner.kad.store_mut().put(record.clone()) {
@@ -159,7 +164,6 @@ impl Behaviour {
                 self.published.forget(&record.key);
                 self.turns.wait(Task::Put { record, reply: Some(reply) });
             }
-            // Nobody listens any more: then nobody is disappointed.
             Err(error) => drop(reply.send(Err(refused(&error, bytes, &self.config.store)))),
         }
     }
@@ -323,5 +327,35 @@ fn refused(error: &store::Error, bytes: usize, limits: &StoreLimits) -> PublishE
             PublishError::StoreFull { what: "provided keys", max: limits.provided_keys_max }
         }
         store::Error::ValueTooLarge => PublishError::ValueTooLarge { bytes, max: limits.value_bytes_max },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::channel::oneshot;
+    use libp2p::PeerId;
+
+    use super::*;
+    use crate::Config;
+    use crate::network::record_key;
+
+    #[test]
+    fn only_so_many_puts_wait_for_their_turn() {
+        let config = Config { commands_max: 2, ..Config::default() };
+        let (mut behaviour, _client) = Behaviour::new(PeerId::random(), config);
+        let mut results: Vec<_> = (0..3)
+            .map(|n| {
+                let (reply, result) = oneshot::channel();
+                behaviour.put(Record::new(record_key("t", &[n]), vec![]), reply);
+                result
+            })
+            .collect();
+        let refused = Err(PublishError::Busy { max: 2 });
+        assert_eq!(
+            results.pop().and_then(|mut last| last.try_recv().expect("it was answered")),
+            Some(refused)
+        );
+        assert!(results.iter_mut().all(|result| result.try_recv() == Ok(None)));
+        assert!(behaviour.own_record(&record_key("t", &[2])).is_none(), "it is not stored either");
     }
 }

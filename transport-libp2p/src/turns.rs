@@ -58,6 +58,8 @@ pub(crate) struct Turns {
     /// By order of arrival.
     waiting: BTreeMap<u64, Task>,
     arrivals: u64,
+    /// Those among the waiting that a client waits for.
+    puts: usize,
     running: HashMap<QueryId, Run>,
     /// Where each of the engine's lookups is.
     lookups: HashMap<RequestId, Place>,
@@ -77,6 +79,7 @@ impl Turns {
             running_max: running_max.max(1),
             waiting: BTreeMap::new(),
             arrivals: 0,
+            puts: 0,
             running: HashMap::new(),
             lookups: HashMap::new(),
             announcements: HashMap::new(),
@@ -94,7 +97,8 @@ impl Turns {
             Task::Announce { key } => {
                 self.announcements.insert(key.clone(), place);
             }
-            Task::Put { .. } | Task::PutAgain { .. } => {}
+            Task::Put { .. } => self.puts += 1,
+            Task::PutAgain { .. } => {}
         }
         self.waiting.insert(self.arrivals, task);
         self.arrivals += 1;
@@ -109,7 +113,8 @@ impl Turns {
         match &task {
             Task::Lookup { request, .. } => drop(self.lookups.remove(request)),
             Task::Announce { key } => drop(self.announcements.remove(key)),
-            Task::Put { .. } | Task::PutAgain { .. } => {}
+            Task::Put { .. } => self.puts -= 1,
+            Task::PutAgain { .. } => {}
         }
         Some(task)
     }
@@ -158,6 +163,7 @@ impl Turns {
     /// the results is told by dropping its sender. Returns the queries to be finished.
     pub(crate) fn withdraw_all(&mut self) -> Vec<QueryId> {
         self.announcements.clear();
+        self.puts = 0;
         self.waiting.retain(|_, task| matches!(task, Task::Lookup { .. }));
         let mut ended = Vec::new();
         for (id, run) in &mut self.running {
@@ -180,6 +186,11 @@ impl Turns {
                 Some(id)
             }
         }
+    }
+
+    /// Puts that wait for their turn.
+    pub(crate) const fn puts_waiting(&self) -> usize {
+        self.puts
     }
 
     /// How many run, and how many wait.
