@@ -65,3 +65,30 @@ impl Listening {
         self.waiting.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll};
+
+    use futures::task::noop_waker;
+    use libp2p::PeerId;
+    use libp2p::core::transport::ListenerId;
+    use libp2p::swarm::behaviour::{ExpiredListenAddr, NewListenAddr};
+    use libp2p::swarm::{NetworkBehaviour, ToSwarm};
+
+    use super::*;
+
+    #[test]
+    fn an_address_that_came_and_went_is_confirmed_before_it_is_taken_back() {
+        let config = crate::Config { confirm_listen_addresses: true, ..crate::Config::default() };
+        let (mut behaviour, _client) = crate::Behaviour::new(PeerId::random(), config);
+        let (listener_id, addr) = (ListenerId::next(), "/ip4/127.0.0.1/tcp/1".parse().unwrap());
+        behaviour.on_swarm_event(FromSwarm::NewListenAddr(NewListenAddr { listener_id, addr: &addr }));
+        behaviour
+            .on_swarm_event(FromSwarm::ExpiredListenAddr(ExpiredListenAddr { listener_id, addr: &addr }));
+        let waker = noop_waker();
+        let cx = &mut Context::from_waker(&waker);
+        assert!(matches!(behaviour.poll(cx), Poll::Ready(ToSwarm::ExternalAddrConfirmed(_))));
+        assert!(matches!(behaviour.poll(cx), Poll::Ready(ToSwarm::ExternalAddrExpired(_))));
+    }
+}
