@@ -78,6 +78,11 @@ impl Agent {
         &self.engine
     }
 
+    #[cfg(feature = "sabotage")]
+    pub(crate) fn sabotage(&mut self, how: dragnet_core::Sabotage) {
+        self.engine.sabotage(how);
+    }
+
     fn drain(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             match output {

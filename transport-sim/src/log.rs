@@ -19,6 +19,8 @@ pub struct QueryRun {
     pub id: Option<QueryId>,
     /// What it delivered, in order.
     pub found: Vec<Found<SimNet>>,
+    /// When it ended, once it has.
+    pub ended: Option<Time>,
     /// How it ended, once it has.
     pub outcome: Option<Outcome>,
     /// Why it did not start, if it did not.
@@ -63,7 +65,14 @@ impl Log {
     pub(crate) fn asked(&self, at: Time) -> u32 {
         let mut runs = self.runs.borrow_mut();
         runs.live += 1;
-        runs.all.push(QueryRun { started: at, id: None, found: Vec::new(), outcome: None, refused: None });
+        runs.all.push(QueryRun {
+            started: at,
+            id: None,
+            found: Vec::new(),
+            ended: None,
+            outcome: None,
+            refused: None,
+        });
         runs.all.len() as u32 - 1
     }
 
@@ -92,7 +101,9 @@ impl Log {
         });
         self.world.borrow_mut().note([5 << 32 | u64::from(number), how, results]);
         let mut runs = self.runs.borrow_mut();
-        runs.all[number as usize].outcome = outcome;
+        let run = &mut runs.all[number as usize];
+        run.ended = Some(self.world.borrow().now);
+        run.outcome = outcome;
         runs.live -= 1;
     }
 }

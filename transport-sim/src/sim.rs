@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use dragnet_core::front::{self, Client, FrontConfig};
-use dragnet_core::{EngineConfig, Key, Metrics, Query, Time};
+use dragnet_core::{EngineConfig, Key, LiveState, Metrics, Query, Time};
 use futures::StreamExt;
 
 use crate::agent::Agent;
@@ -240,6 +240,30 @@ impl Sim {
     /// What came of all queries, in the order in which they were asked.
     pub fn queries(&self) -> Ref<'_, [QueryRun]> {
         Ref::map(self.log.runs(), |runs| runs.all.as_slice())
+    }
+
+    /// All clients, in the order in which they were made.
+    pub fn clients(&self) -> impl Iterator<Item = ClientId> + use<> {
+        (0..self.clients.len() as u32).map(ClientId)
+    }
+
+    /// What lives in a client's engine; `None` of a front, whose driver has the engine.
+    pub fn live_state(&self, client: ClientId) -> Option<LiveState> {
+        match &self.clients[client.0 as usize] {
+            Asker::Bare(agent) => Some(agent.engine().live_state()),
+            Asker::Front(_) => None,
+        }
+    }
+
+    /// Breaks every bare engine from now on. For tests only.
+    #[cfg(feature = "sabotage")]
+    #[doc(hidden)]
+    pub fn sabotage(&mut self, how: dragnet_core::Sabotage) {
+        for asker in &mut self.clients {
+            if let Asker::Bare(agent) = asker {
+                agent.sabotage(how);
+            }
+        }
     }
 
     /// The metrics of a client's engine.
