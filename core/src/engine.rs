@@ -20,6 +20,7 @@ use crate::hash::Keyed;
 use crate::lookup::{Contact, LiveQuery, Phase, State, Work};
 use crate::network::{Failure, LookupTotals, Network, Reply};
 use crate::output::{Output, RequestId};
+use crate::pacing::Conditions;
 use crate::peers::{PeerIndex, PeerTable};
 use crate::query::{QueryId, QueryStats, Reason};
 use crate::stats::{LiveState, Metrics, PeerReport};
@@ -66,6 +67,7 @@ pub struct QueryEngine<N: Network> {
     contacts: Arena<Contact>,
     peers: PeerTable<N>,
     timers: Timers,
+    conditions: Conditions,
     /// Work to look at before the input returns, by slot and generation.
     ready: VecDeque<(u32, u32)>,
     /// Peers that have room again while contacts wait for them.
@@ -98,6 +100,7 @@ impl<N: Network> QueryEngine<N> {
             contacts: Arena::new(),
             peers,
             timers: Timers::new(),
+            conditions: Conditions::default(),
             ready: VecDeque::new(),
             freed: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -298,6 +301,7 @@ impl<N: Network> QueryEngine<N> {
         work.set_state(lane, peer, State::Overdue, &self.peers);
         work.counts.overdue += 1;
         self.metrics.contacts_overdue += 1;
+        self.conditions.was_overdue(true);
         self.mark_ready(work_slot);
     }
 

@@ -212,7 +212,14 @@ pub struct QueryConfig {
     /// Overdue contacts that each lane may have outstanding, per source, beside its fan-out: what
     /// hedging may cost at most. 16.
     pub hedges_max: usize,
-    /// How long a contact holds its slot: after it the contact is overdue, its slot is given to the
+    /// Whether the fan-out rises with the share of contacts that are overdue, up to four times, and
+    /// falls back with it. No.
+    pub adaptive_fan_out: bool,
+    /// Whether a contact's soft timeout follows what is known of response times: its peer's own (RFC 6298,
+    /// without a floor of 1 s), or the 95th percentile of recent ones for a stranger. No.
+    pub adaptive_timeout: bool,
+    /// How long a contact holds its slot, or, with `adaptive_timeout`, before any response time is known.
+    /// After it the contact is overdue, its slot is given to the
     /// next candidate, and its answer still counts when it comes. 1 s.
     pub soft_timeout: Duration,
     /// A contact is given up and counted as a failure after so long. 10 s.
@@ -229,6 +236,8 @@ impl QueryConfig {
             max_results: 20,
             fan_out: 3,
             hedges_max: 16,
+            adaptive_fan_out: false,
+            adaptive_timeout: false,
             soft_timeout: Duration::from_secs(1),
             request_timeout: Duration::from_secs(10),
             closest: 20,
@@ -270,6 +279,20 @@ impl QueryConfig {
     #[must_use]
     pub const fn with_hedges_max(mut self, hedges_max: usize) -> Self {
         self.hedges_max = hedges_max;
+        self
+    }
+
+    /// Sets [`adaptive_fan_out`](Self::adaptive_fan_out).
+    #[must_use]
+    pub const fn with_adaptive_fan_out(mut self, adaptive: bool) -> Self {
+        self.adaptive_fan_out = adaptive;
+        self
+    }
+
+    /// Sets [`adaptive_timeout`](Self::adaptive_timeout).
+    #[must_use]
+    pub const fn with_adaptive_timeout(mut self, adaptive: bool) -> Self {
+        self.adaptive_timeout = adaptive;
         self
     }
 

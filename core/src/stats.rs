@@ -102,6 +102,13 @@ impl Histogram {
         self.max = self.max.max(value);
     }
 
+    /// Forgets half of the values, so that the later ones weigh more.
+    pub(crate) fn halve(&mut self) {
+        self.buckets.iter_mut().for_each(|bucket| *bucket /= 2);
+        self.count = self.buckets.iter().sum();
+        self.sum /= 2;
+    }
+
     /// How many values were counted.
     pub const fn count(&self) -> u64 {
         self.count

@@ -31,6 +31,7 @@ impl<N: Network> QueryEngine<N> {
         let response_time = self.now.since(sent).saturating_sub(reply.queued);
         self.works[work].counts.replied += 1;
         self.metrics.contacts_replied += 1;
+        self.conditions.replied(response_time);
         self.metrics.response_time.record(crate::time::nanos(response_time));
         let origin = Origin { from: Some(self.peers.peer(peer).clone()), response_time: Some(response_time) };
         let verdict = self.deliver(work, &origin, reply.items, reply.invalid);

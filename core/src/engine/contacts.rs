@@ -29,7 +29,7 @@ impl<N: Network> QueryEngine<N> {
         let Contact { work: work_slot, peer, lane, .. } = self.contacts[slot];
         let work = &mut self.works[work_slot];
         let source = self.peers.source(peer);
-        if work.slots(lane).slot(source, work.limits.pace) == Some(Slot::Hedge) {
+        if work.slots(lane).slot(source, work.limits.pace(&self.conditions)) == Some(Slot::Hedge) {
             work.counts.hedged += 1;
             self.metrics.contacts_hedged += 1;
         }
@@ -40,7 +40,7 @@ impl<N: Network> QueryEngine<N> {
         *self.peers.in_flight_mut(peer) += 1;
         self.contacts[slot].phase = Phase::InFlight;
         self.contacts[slot].sent = self.now;
-        let timeout = work.limits.soft_timeout().min(work.limits.request_timeout());
+        let timeout = work.limits.soft_timeout(&self.conditions, self.peers.timeout(peer));
         self.timers.set(Timer::Contact(slot), self.now + timeout);
         self.withdraw_if_full(work_slot, lane, peer);
         self.outputs.push_back(Output::Contact {
@@ -121,7 +121,11 @@ impl<N: Network> QueryEngine<N> {
         self.leave_peer(&contact);
         let work = &mut self.works[contact.work];
         let source = self.peers.source(contact.peer);
-        work.slots_mut(contact.lane).end(source, contact.phase == Phase::Overdue);
+        let is_overdue = contact.phase == Phase::Overdue;
+        if !is_overdue {
+            self.conditions.was_overdue(false);
+        }
+        work.slots_mut(contact.lane).end(source, is_overdue);
         work.set_state(contact.lane, contact.peer, state, &self.peers);
         contact
     }
@@ -164,7 +168,7 @@ impl<N: Network> QueryEngine<N> {
     fn withdraw_if_full(&mut self, work_slot: u32, lane: Lane, peer: PeerIndex) {
         let source = self.peers.source(peer);
         let work = &self.works[work_slot];
-        if work.slots(lane).slot(source, work.limits.pace).is_some() {
+        if work.slots(lane).slot(source, work.limits.pace(&self.conditions)).is_some() {
             return;
         }
         let mut position = 0;

@@ -55,8 +55,9 @@ impl<N: Network> QueryEngine<N> {
 
     /// Contacts the lane's next candidates while it has slots.
     fn fill(&mut self, work: u32, lane: Lane) -> End {
+        let pace = self.works[work].limits.pace(&self.conditions);
         loop {
-            match self.works[work].next(lane, &self.peers) {
+            match self.works[work].next(lane, pace, &self.peers) {
                 Next::Contact(peer) if self.is_barred(peer) => self.skip(work, lane, peer),
                 Next::Contact(peer) => self.contact(work, lane, peer),
                 Next::Wait => return End::Open,
@@ -92,7 +93,8 @@ impl<N: Network> QueryEngine<N> {
             let Contact { work: work_slot, lane, .. } = self.contacts[slot];
             let is_barred = self.is_barred(peer);
             let work = &mut self.works[work_slot];
-            let has_slot = work.slots(lane).slot(self.peers.source(peer), work.limits.pace).is_some();
+            let pace = work.limits.pace(&self.conditions);
+            let has_slot = work.slots(lane).slot(self.peers.source(peer), pace).is_some();
             if has_slot && !is_barred && work.is_open(lane) {
                 self.send(slot);
                 continue;

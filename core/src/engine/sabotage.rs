@@ -5,10 +5,9 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 
 use super::QueryEngine;
-use crate::lookup::{Phase, State};
+use crate::lookup::{Limits, Phase, State};
 use crate::network::Network;
 use crate::output::Output;
-use crate::pacing::Pace;
 use crate::time::Time;
 
 /// What to break. For tests only.
@@ -64,10 +63,10 @@ impl<N: Network> QueryEngine<N> {
         }
     }
 
-    pub(super) fn spoil_pace(&self, pace: &mut Pace) {
+    pub(super) fn spoil_limits(&self, limits: &mut Limits) {
         match self.sabotage {
-            Some(Sabotage::OneContactTooMany) => pace.fan_out = pace.fan_out.saturating_add(1),
-            Some(Sabotage::OneHedgeTooMany) => pace.hedges_max = pace.hedges_max.saturating_add(1),
+            Some(Sabotage::OneContactTooMany) => limits.fan_out = limits.fan_out.saturating_add(1),
+            Some(Sabotage::OneHedgeTooMany) => limits.hedges_max = limits.hedges_max.saturating_add(1),
             _ => {}
         }
     }

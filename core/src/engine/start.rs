@@ -111,7 +111,7 @@ impl<N: Network> QueryEngine<N> {
             is_ready: false,
         };
         #[cfg(feature = "sabotage")]
-        self.spoil_pace(&mut work.limits.pace);
+        self.spoil_limits(&mut work.limits);
         let mut candidates = SmallVec::<[_; 4]>::new();
         for route in query.routes {
             let route = match route {

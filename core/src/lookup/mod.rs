@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 use crate::arena::NONE;
 use crate::network::{Network, Validator};
-use crate::pacing::{Pace, Slots};
+use crate::pacing::{Conditions, Pace, Slots};
 use crate::peers::{PeerIndex, PeerTable};
 use crate::query::{QueryConfig, QueryId, QueryStats};
 use crate::time::{Time, nanos};
@@ -65,8 +65,11 @@ pub(crate) enum RouteState {
 /// What a query's configuration means to its work.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
-    pub(crate) pace: Pace,
+    pub(crate) fan_out: u16,
+    pub(crate) hedges_max: u16,
     pub(crate) closest: u16,
+    adaptive_timeout: bool,
+    adaptive_fan_out: bool,
     pub(crate) soft_timeout_nanos: u64,
     pub(crate) request_timeout_nanos: u64,
 }
@@ -76,15 +79,28 @@ impl Limits {
     pub(crate) fn of(config: &QueryConfig) -> Self {
         let narrow = |value: usize| u16::try_from(value).unwrap_or(u16::MAX);
         Self {
-            pace: Pace { fan_out: narrow(config.fan_out), hedges_max: narrow(config.hedges_max) },
+            fan_out: narrow(config.fan_out),
+            hedges_max: narrow(config.hedges_max),
             closest: narrow(config.closest),
+            adaptive_timeout: config.adaptive_timeout,
+            adaptive_fan_out: config.adaptive_fan_out,
             soft_timeout_nanos: nanos(config.soft_timeout),
             request_timeout_nanos: nanos(config.request_timeout),
         }
     }
 
-    pub(crate) const fn soft_timeout(&self) -> Duration {
-        Duration::from_nanos(self.soft_timeout_nanos)
+    /// How many contacts a lane may have in flight as things are.
+    pub(crate) fn pace(&self, conditions: &Conditions) -> Pace {
+        let Self { fan_out, hedges_max, .. } = *self;
+        let fan_out = if self.adaptive_fan_out { conditions.fan_out(fan_out) } else { fan_out };
+        Pace { fan_out, hedges_max }
+    }
+
+    /// After how long a contact loses its slot, its peer's own timeout given.
+    pub(crate) fn soft_timeout(&self, conditions: &Conditions, own: Option<Duration>) -> Duration {
+        let start = Duration::from_nanos(self.soft_timeout_nanos);
+        let soft_timeout = if self.adaptive_timeout { conditions.late_after(own, start) } else { start };
+        soft_timeout.min(self.request_timeout())
     }
 
     pub(crate) const fn request_timeout(&self) -> Duration {
@@ -222,8 +238,8 @@ impl<N: Network> Work<N> {
     }
 
     /// What the lane would do next. A route that is at its end stays there.
-    pub(crate) fn next(&mut self, lane: Lane, peers: &PeerTable<N>) -> Next {
-        let Limits { pace, closest, .. } = self.limits;
+    pub(crate) fn next(&mut self, lane: Lane, pace: Pace, peers: &PeerTable<N>) -> Next {
+        let closest = self.limits.closest;
         let has_slot = |slots: &Slots, peer| slots.slot(peers.source(peer), pace).is_some();
         let Lane(index) = lane;
         if lane == Lane::FETCH {

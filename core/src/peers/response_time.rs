@@ -33,6 +33,12 @@ impl ResponseTime {
         }
     }
 
+    /// After how long an answer is late: RFC 6298's SRTT + 4 RTTVAR, without its floor of 1 s.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        let timeout_us = u64::from(self.smoothed_us) + 4 * u64::from(self.variation_us);
+        (self.smoothed_us > 0).then(|| Duration::from_micros(timeout_us))
+    }
+
     /// The smoothed response time, once there is one.
     pub(crate) fn smoothed(&self) -> Option<Duration> {
         (self.smoothed_us > 0).then(|| Duration::from_micros(self.smoothed_us.into()))
@@ -58,6 +64,7 @@ mod tests {
         time.observe(Duration::from_micros(1600));
         // RTTVAR = 3/4 * 400 + 1/4 * 800, SRTT = 7/8 * 800 + 1/8 * 1600
         assert_eq!((time.smoothed_us, time.variation_us), (900, 500));
+        assert_eq!(time.timeout(), Some(Duration::from_micros(2_900)));
     }
 
     #[test]

@@ -315,6 +315,11 @@ impl<N: Network> PeerTable<N> {
         self.standings[peer.0 as usize].response_time.observe_at_least(waited);
     }
 
+    /// After how long the peer's answer is late, by its own response times.
+    pub(crate) fn timeout(&self, peer: PeerIndex) -> Option<Duration> {
+        self.standing(peer).response_time.timeout()
+    }
+
     pub(crate) fn is_barred(&self, now: Time, peer: PeerIndex) -> bool {
         self.standings[peer.0 as usize].reputation.is_barred(now)
     }

@@ -6,6 +6,7 @@ mod fetches;
 mod limits;
 mod load;
 mod lookups;
+mod pacing;
 mod presets;
 mod reputation;
 mod walks;
