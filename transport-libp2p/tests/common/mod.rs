@@ -73,7 +73,7 @@ pub(crate) async fn start(builder: NodeBuilder) -> Peer {
     Peer { client, address, task }
 }
 
-/// So many nodes over memory, each joined by way of the first.
+/// So many nodes over memory, each joined by way of the first. In a small network each then knows all.
 pub(crate) async fn network(count: usize, config: &Config) -> Vec<Peer> {
     let mut peers = vec![start(memory(config).listen("/memory/0")).await];
     while peers.len() < count {
@@ -81,8 +81,20 @@ pub(crate) async fn network(count: usize, config: &Config) -> Vec<Peer> {
         let peer = start(memory(config).listen("/memory/0").boot(boot)).await;
         peer.client.bootstrap().await.expect("the first node answers");
         peers.push(peer);
+        // By then the first can tell the next one of it.
+        let known = peers.len() - 1;
+        knows(&peers[0], known.min(8)).await;
+    }
+    if count <= 8 {
+        for peer in &peers {
+            knows(peer, count - 1).await;
+        }
     }
     peers
+}
+
+async fn knows(peer: &Peer, count: usize) {
+    until(|| async { peer.client.snapshot().await.expect("the node runs").known >= count }).await;
 }
 
 pub(crate) async fn stop(peers: Vec<Peer>) {
@@ -103,10 +115,20 @@ pub(crate) fn item(id: &str, body: &str) -> FetchItem {
     FetchItem { id: id.as_bytes().to_vec().into(), body: body.as_bytes().to_vec().into() }
 }
 
-/// Waits until something holds.
-pub(crate) async fn until<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
-    while !holds().await {
-        smol::Timer::after(Duration::from_millis(5)).await;
+/// Waits until something holds. If it does not for long, says where it was waited for: the watchdog ends
+/// the test.
+#[track_caller]
+pub(crate) fn until<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) -> impl Future<Output = ()> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let mut patience = 4000;
+        while !holds().await {
+            smol::Timer::after(Duration::from_millis(5)).await;
+            patience -= 1;
+            if patience == 0 {
+                eprintln!("still waiting at {caller}");
+            }
+        }
     }
 }
 
