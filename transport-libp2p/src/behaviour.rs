@@ -11,7 +11,7 @@ use futures::Stream;
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::identity::Keypair;
-use libp2p::kad::{self, store::MemoryStore};
+use libp2p::kad;
 use libp2p::swarm::behaviour::DialFailure;
 use libp2p::swarm::derive_prelude::{ConnectionHandlerSelect, Either};
 use libp2p::swarm::{
@@ -30,6 +30,7 @@ use crate::listening::Listening;
 use crate::network::{Answer, Libp2p};
 use crate::publish::{Provided, Published};
 use crate::serve::Question;
+use crate::store::Store;
 use crate::transport::{Order, Wire};
 use crate::turns::Turns;
 
@@ -126,7 +127,7 @@ impl Behaviour {
         let (core, driver) =
             front::with_config(front, Wire::default(), front::SystemClock::new(), local, seed);
         let (client, channels) = Client::new(core, local, config.commands_max, config.questions_max);
-        let store = MemoryStore::with_config(local, config.store.memory_store());
+        let store = Store::new(local, config.store.clone());
         let mut kad = kad::Behaviour::with_config(local, store, config.kad());
         kad.set_mode(config.mode);
         let behaviour = Self {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use dragnet_core::EngineConfig;
 use libp2p::StreamProtocol;
 use libp2p::kad;
-use libp2p::kad::store::MemoryStoreConfig;
 
 use crate::exchange;
 
@@ -137,38 +136,42 @@ impl Default for Config {
 }
 
 /// What a peer stores. Over a limit its own records are refused with an error, strangers' in silence.
+///
+/// What is its own and what is others' is counted apart, so that others cannot keep it from publishing.
+/// When others' tables are full, what has expired makes room. Another's record is refused where a record
+/// of its own is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreLimits {
-    /// Records, others' and its own. 1 024.
+    /// Records of its own. 1 024.
     pub records_max: usize,
+    /// Others' records. 1 024.
+    pub foreign_records_max: usize,
     /// Bytes of a record's value. A record travels with 20 closer peers in one message of
     /// [`Config::packet_bytes_max`], so it must be well below. 8 KiB.
     pub value_bytes_max: usize,
-    /// Keys for which providers are known, itself or others. libp2p-kad's own default is 1 024. 65 536.
+    /// Keys that it provides itself. libp2p-kad's own default is 1 024. 65 536.
     pub provided_keys_max: usize,
-    /// Providers kept for a key. A reply names at most 20. 20.
+    /// Others who provide a key, counted once for every key. One takes about 1 KiB at most. 65 536.
+    pub foreign_providers_max: usize,
+    /// Others kept for a key, the first to come. A reply names at most 20. 20.
     pub providers_per_key_max: usize,
-}
-
-impl StoreLimits {
-    pub(crate) const fn memory_store(&self) -> MemoryStoreConfig {
-        MemoryStoreConfig {
-            max_records: self.records_max,
-            // libp2p-kad refuses a value that is as long as this.
-            max_value_bytes: self.value_bytes_max.saturating_add(1),
-            max_providers_per_key: self.providers_per_key_max,
-            max_provided_keys: self.provided_keys_max,
-        }
-    }
+    /// Addresses kept with a provider, the first that fit in 512 bytes. 16.
+    pub addresses_per_provider_max: usize,
+    /// Bytes of the key of a record or of a provider. A multihash of SHA-256 has 34. 128.
+    pub key_bytes_max: usize,
 }
 
 impl Default for StoreLimits {
     fn default() -> Self {
         Self {
             records_max: 1024,
+            foreign_records_max: 1024,
             value_bytes_max: 8 * 1024,
             provided_keys_max: 1 << 16,
+            foreign_providers_max: 1 << 16,
             providers_per_key_max: kad::K_VALUE.get(),
+            addresses_per_provider_max: 16,
+            key_bytes_max: 128,
         }
     }
 }

@@ -33,6 +33,14 @@ pub enum PublishError {
         /// The largest that is taken.
         max: usize,
     },
+    /// The key is too long for the store, and for those of others.
+    #[error("the key has {bytes} bytes, and at most {max} may be stored: publish under a hash of it")]
+    KeyTooLong {
+        /// Its length.
+        bytes: usize,
+        /// The longest that is taken.
+        max: usize,
+    },
     /// Nobody is there to store it. It is in the local store, and is published once
     /// somebody comes.
     #[error("no peer of the DHT answered, so it is stored here alone: bootstrap first")]

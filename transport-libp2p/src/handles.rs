@@ -103,7 +103,12 @@ impl ProvideHandle {
             Ok(receiver) => receiver.recv().await.unwrap_or(Err(PublishError::ShutDown)),
             Err(error) => return Err(error.clone()),
         };
-        if let Err(error @ (PublishError::StoreFull { .. } | PublishError::ShutDown)) = &announced {
+        if let Err(
+            error @ (PublishError::StoreFull { .. }
+            | PublishError::KeyTooLong { .. }
+            | PublishError::ShutDown),
+        ) = &announced
+        {
             self.announcements = Err(error.clone());
         }
         announced

@@ -7,7 +7,6 @@
 use dragnet_core::front::{Event, Lookup};
 use dragnet_core::{Failure, LookupTotals, Reply, RequestId};
 use libp2p::PeerId;
-use libp2p::kad::store::MemoryStore;
 use libp2p::kad::{
     self, GetClosestPeersError, GetClosestPeersOk, GetProvidersOk, GetRecordOk, QueryId, QueryResult,
     QueryStats, RecordKey,
@@ -16,9 +15,10 @@ use libp2p::swarm::{THandlerInEvent, THandlerOutEvent};
 
 use crate::behaviour::{Behaviour, Event as Passed};
 use crate::network::{Answer, Ask, Libp2p};
+use crate::store::Store;
 use crate::turns::{Run, Task};
 
-pub(crate) type Kad = kad::Behaviour<MemoryStore>;
+pub(crate) type Kad = kad::Behaviour<Store>;
 
 /// What Kademlia tells its connection handlers. The enum has no public name but this.
 pub(crate) type KadOrder = THandlerInEvent<Kad>;

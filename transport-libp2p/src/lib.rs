@@ -49,6 +49,7 @@ mod publish;
 pub mod query;
 mod schedule;
 mod serve;
+mod store;
 pub mod tcp;
 mod transport;
 mod turns;

@@ -158,13 +158,13 @@ impl Behaviour {
             return drop(reply.send(Err(PublishError::Busy { max })));
         }
         record.publisher = Some(self.local);
-        let bytes = record.value.len();
+        let (key, bytes) = (record.key.clone(), record.value.len());
         match self.inner.kad.store_mut().put(record.clone()) {
             Ok(()) => {
                 self.published.forget(&record.key);
                 self.turns.wait(Task::Put { record, reply: Some(reply) });
             }
-            Err(error) => drop(reply.send(Err(refused(&error, bytes, &self.config.store)))),
+            Err(error) => drop(reply.send(Err(refused(&error, &key, bytes, &self.config.store)))),
         }
     }
 
@@ -199,7 +199,7 @@ impl Behaviour {
                 self.provided.begin(key.clone(), id, follower);
                 self.turns.wait(Task::Announce { key });
             }
-            Err(error) => send(&follower, Err(refused(&error, 0, &self.config.store))),
+            Err(error) => send(&follower, Err(refused(&error, &key, 0, &self.config.store))),
         }
     }
 
@@ -230,7 +230,7 @@ impl Behaviour {
         match self.inner.kad.start_providing(key.clone()) {
             Ok(id) => self.turns.run(id, Run::Announce { key, told: Vec::new(), failed: Vec::new() }),
             Err(error) => {
-                let error = refused(&error, 0, &self.config.store);
+                let error = refused(&error, &key, 0, &self.config.store);
                 self.provided.announced(&key, Err(error), self.config.publishing.provider_interval);
             }
         }
@@ -320,8 +320,11 @@ impl Behaviour {
     }
 }
 
-fn refused(error: &store::Error, bytes: usize, limits: &StoreLimits) -> PublishError {
+fn refused(error: &store::Error, key: &RecordKey, bytes: usize, limits: &StoreLimits) -> PublishError {
+    let (key_bytes, max) = (key.as_ref().len(), limits.key_bytes_max);
     match error {
+        // libp2p-kad has one error for both.
+        store::Error::ValueTooLarge if key_bytes > max => PublishError::KeyTooLong { bytes: key_bytes, max },
         store::Error::MaxRecords => PublishError::StoreFull { what: "records", max: limits.records_max },
         store::Error::MaxProvidedKeys => {
             PublishError::StoreFull { what: "provided keys", max: limits.provided_keys_max }
