@@ -204,14 +204,14 @@ fn replace(table: &mut toml::Table, setting: &str) -> Result<(), ScenarioError> 
     Err(error("expected a key like network.peers"))
 }
 
-/// Checks that a value is in a range.
+/// Checks that a value is in a range; one that is no number is in none.
 fn within<T: PartialOrd + Copy + std::fmt::Display>(
     key: &str,
     value: &T,
     min: T,
     max: T,
 ) -> Result<(), ScenarioError> {
-    if *value < min || *value > max {
+    if !(min..=max).contains(value) {
         return Err(ScenarioError::Value {
             key: key.to_owned(),
             value: value.to_string(),

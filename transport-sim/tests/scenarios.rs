@@ -155,6 +155,10 @@ fn wrong_scenarios_are_refused_with_line_or_key_and_what_was_expected() {
         ("[network]\npeers = 10\n[query]\nfan_out = 0", "query.fan_out is 0, and must be from 1 to 1000"),
         ("[network]\npeers = 10\nlatency = { fixed_ms = 0 }", "network.latency.fixed_ms is 0"),
         (
+            "[network]\npeers = 10\n[network.sessions]\nshape = nan\nscale_s = 100",
+            "network.sessions.shape is NaN",
+        ),
+        (
             "[network]\npeers = 10\n[network.sessions]\nshape = 0\nscale_s = 100",
             "network.sessions.shape is 0",
         ),
