@@ -3,6 +3,12 @@
 //! They live here and not in the targets, so that stable Rust can run them on every file of the corpora.
 
 pub mod engine_inputs;
+#[cfg(feature = "libp2p")]
+pub mod fetch_answers;
+#[cfg(feature = "libp2p")]
+pub mod multiaddrs;
+pub mod records;
+pub mod scenarios;
 
 use std::ffi::OsString;
 use std::io;

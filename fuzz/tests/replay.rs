@@ -6,11 +6,49 @@ use std::path::Path;
 #[test]
 fn the_engine_keeps_its_promises_on_every_known_input_sequence() {
     let runs = replay("engine_inputs", dragnet_fuzz::engine_inputs::run);
-    // A corpus that has come to nothing proves nothing.
-    for word in ["Contact {", "Lookup {", "Release {", "Found {", "EnoughResults", "Converged", "Exhausted"] {
-        assert!(runs.iter().flatten().any(|line| line.contains(word)), "no file leads to {word}");
-    }
-    for word in ["DeadlineReached", "Cancelled", "Busy {", "Limit {"] {
+    leads_to(
+        &runs,
+        &["Contact {", "Lookup {", "Release {", "Found {", "EnoughResults", "Converged", "Exhausted"],
+    );
+    leads_to(&runs, &["DeadlineReached", "Cancelled", "Busy {", "Limit {"]);
+}
+
+#[test]
+fn a_known_scenario_is_refused_or_can_be_set_up_and_written_down() {
+    let runs = replay("scenarios", dragnet_fuzz::scenarios::run);
+    leads_to(&runs, &["Scenario {", "FaultRule {", "Matrix(", "peers: 60,", "unknown field `friends`"]);
+    leads_to(&runs, &["line 3", "network.peers is 0", "network.sessions.shape is NaN", "expected key=value"]);
+    leads_to(&runs, &["holds no keys", "expected a share", "must be count alone"]);
+}
+
+#[test]
+fn a_known_record_is_refused_or_can_be_set_up_again() {
+    let runs = replay("records", dragnet_fuzz::records::run);
+    leads_to(
+        &runs,
+        &["Record {", "the runs part", "Link(", "cut off at line 1", "of version 2", "unknown field"],
+    );
+    leads_to(&runs, &["not a recorded run", "the recorded scenario: network.peers is 0", "no time at all"]);
+    leads_to(&runs, &["by_ms is 0", "expected a peer id"]);
+}
+
+#[test]
+#[cfg(feature = "libp2p")]
+fn of_a_known_answer_only_what_is_within_the_bounds_is_kept() {
+    let runs = replay("fetch_answers", dragnet_fuzz::fetch_answers::run);
+    leads_to(&runs, &["FetchItem {", "invalid: 1", "invalid: 2", "may have 200", "not a fetch response"]);
+}
+
+#[test]
+#[cfg(feature = "libp2p")]
+fn a_known_multiaddress_is_a_socket_address_or_none() {
+    let runs = replay("multiaddrs", dragnet_fuzz::multiaddrs::run);
+    leads_to(&runs, &["is Some(127.0.0.1:4001)", "is Some([fd00::2]:1)", "is Some([::1]:0)", "is None"]);
+}
+
+/// Checks that some run has said each of the words: a corpus that has come to nothing proves nothing.
+fn leads_to(runs: &[Vec<String>], words: &[&str]) {
+    for word in words {
         assert!(runs.iter().flatten().any(|line| line.contains(word)), "no file leads to {word}");
     }
 }
