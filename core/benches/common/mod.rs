@@ -95,7 +95,9 @@ impl Loaded {
     /// Room for so many queries, and every peer of the pool known.
     pub(crate) fn knowing_all(live: usize) -> Self {
         let pool_size = live.max(10_000);
-        let caps = Caps { queries_max: live, peers_max: pool_size * 4, ..Caps::default() };
+        // Room for every candidate that the queries can have, or what is measured is a refusal.
+        let peers_max = (live * 160).max(pool_size * 4);
+        let caps = Caps { queries_max: live, peers_max, ..Caps::default() };
         let mut loaded = Self {
             engine: QueryEngine::new(EngineConfig::default().with_caps(caps), Peer::new(u64::MAX), [1; 32]),
             in_flight: Vec::new(),
