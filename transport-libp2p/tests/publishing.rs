@@ -95,9 +95,12 @@ fn a_record_is_put_again_for_peers_that_come_later() {
 
         let late = start(memory(&config).listen("/memory/0").boot(first.boot_address())).await;
         late.client.bootstrap().await.unwrap();
-        // `late` is asked for what it has itself: the first is gone by then.
-        smol::Timer::after(Duration::from_millis(400)).await;
-        until(|| async { late.client.snapshot().await.unwrap().known > 0 }).await;
+        // Until `late` finds it at home: by then it does not need the first any more.
+        until(|| async {
+            let (found, _) = ask(&late.client, query::get(key.clone())).await;
+            found.first().is_some_and(|found| found.from.is_none())
+        })
+        .await;
         first.stop().await;
         let (found, outcome) = ask(&late.client, query::get(key)).await;
         assert_eq!(found.len(), 1, "{outcome:?}");

@@ -10,10 +10,12 @@ use futures::task::noop_waker_ref;
 
 use crate::kit::{LOCAL, VirtualClock, Words, ask, ms};
 
-/// Has always one more event, about a request that nobody made.
-struct Babbler;
+/// Has no event, or always one more, about a request that nobody made.
+struct Stub {
+    babbles: bool,
+}
 
-impl Transport for Babbler {
+impl Transport for Stub {
     type Network = Words;
 
     fn closest(&mut self, _target: &Key, _count: usize) -> Vec<u32> {
@@ -27,14 +29,16 @@ impl Transport for Babbler {
     fn release(&mut self, _request: RequestId) {}
 
     fn poll_event(&mut self, _cx: &mut Context<'_>) -> Poll<Event<Words>> {
-        Poll::Ready(Event::Failure { request: RequestId::from_u64(u64::MAX), failure: Failure::Closed })
+        let request = RequestId::from_u64(u64::MAX);
+        let nonsense = Event::Failure { request, failure: Failure::Closed };
+        if self.babbles { Poll::Ready(nonsense) } else { Poll::Pending }
     }
 }
 
 #[test]
 fn what_is_due_and_the_metrics_are_not_put_off_by_a_transport_that_never_rests() {
     let clock = VirtualClock::new();
-    let (client, mut driver) = front::new(Babbler, clock.clone(), LOCAL, [1; 32]);
+    let (client, mut driver) = front::new(Stub { babbles: true }, clock.clone(), LOCAL, [1; 32]);
     let mut handle = client.query(ask([1]).config(QueryConfig::default().with_timeout(ms(500)))).unwrap();
     let mut cx = Context::from_waker(noop_waker_ref());
     assert!(driver.poll(&mut cx).is_pending());
@@ -50,7 +54,7 @@ fn what_is_due_and_the_metrics_are_not_put_off_by_a_transport_that_never_rests()
 #[test]
 fn a_deadline_is_not_put_off_by_questions_without_end() {
     let clock = VirtualClock::new();
-    let (client, mut driver) = front::new(Quiet, clock.clone(), LOCAL, [1; 32]);
+    let (client, mut driver) = front::new(Stub { babbles: false }, clock.clone(), LOCAL, [1; 32]);
     let handle = client.query(ask([1]).config(QueryConfig::default().with_timeout(ms(500)))).unwrap();
     let mut cx = Context::from_waker(noop_waker_ref());
     assert!(driver.poll(&mut cx).is_pending());
@@ -62,25 +66,4 @@ fn a_deadline_is_not_put_off_by_questions_without_end() {
     assert!(status.as_mut().poll(&mut cx).is_pending());
     assert!(driver.poll(&mut cx).is_pending());
     assert_eq!(block_on(status), None, "it has ended");
-}
-
-/// Never has an event.
-struct Quiet;
-
-impl Transport for Quiet {
-    type Network = Words;
-
-    fn closest(&mut self, _target: &Key, _count: usize) -> Vec<u32> {
-        Vec::new()
-    }
-
-    fn contact(&mut self, _contact: Contact<Words>) {}
-
-    fn lookup(&mut self, _lookup: Lookup<Words>) {}
-
-    fn release(&mut self, _request: RequestId) {}
-
-    fn poll_event(&mut self, _cx: &mut Context<'_>) -> Poll<Event<Words>> {
-        Poll::Pending
-    }
 }
