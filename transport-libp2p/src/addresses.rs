@@ -97,6 +97,8 @@ pub(crate) fn is_dialable(address: &Multiaddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use libp2p::StreamProtocol;
+    use libp2p::identity::Keypair;
     use libp2p::swarm::behaviour::NewExternalAddrOfPeer;
 
     use super::*;
@@ -137,26 +139,46 @@ mod tests {
         assert_eq!(known, PEERS_PER_REPLY);
     }
 
+    fn info(keypair: &Keypair, listen_addrs: Vec<Multiaddr>, protocol: StreamProtocol) -> identify::Info {
+        identify::Info {
+            public_key: keypair.public(),
+            protocol_version: String::new(),
+            agent_version: String::new(),
+            listen_addrs,
+            protocols: vec![protocol],
+            observed_addr: Multiaddr::empty(),
+            signed_peer_record: None,
+        }
+    }
+
+    #[test]
+    fn a_peer_of_another_dht_enters_neither_the_routing_table_nor_the_book() {
+        let (mut behaviour, _client) = crate::Behaviour::new(PeerId::random(), crate::Config::default());
+        let keypair = Keypair::generate_ed25519();
+        let peer = keypair.public().to_peer_id();
+        let place = vec![address("/ip4/127.0.0.1/tcp/4001")];
+        let elsewhere = StreamProtocol::new("/elsewhere/kad/1.0.0");
+        behaviour.handle_identify(peer, &info(&keypair, place.clone(), elsewhere));
+        assert!(behaviour.inner.kad.kbucket(peer).is_none_or(|bucket| bucket.is_empty()));
+        assert_eq!(behaviour.addresses.of(&peer).count(), 0);
+
+        let ours = behaviour.config.kad_protocol.clone();
+        behaviour.handle_identify(peer, &info(&keypair, place, ours));
+        assert!(behaviour.inner.kad.kbucket(peer).is_some_and(|bucket| !bucket.is_empty()));
+        assert_eq!(behaviour.addresses.of(&peer).count(), 1);
+    }
+
     #[test]
     fn a_hundred_pushes_leave_sixteen_addresses_in_the_routing_table() {
         let config = crate::Config::default();
         let protocol = config.kad_protocol.clone();
         let (mut behaviour, _client) = crate::Behaviour::new(PeerId::random(), config);
-        let keypair = libp2p::identity::Keypair::generate_ed25519();
+        let keypair = Keypair::generate_ed25519();
         let peer = keypair.public().to_peer_id();
         let mut last = Vec::new();
         for port in 1..=100 {
             last = vec![address(&format!("/ip4/127.0.0.1/tcp/{port}"))];
-            let info = identify::Info {
-                public_key: keypair.public(),
-                protocol_version: String::new(),
-                agent_version: String::new(),
-                listen_addrs: last.clone(),
-                protocols: vec![protocol.clone()],
-                observed_addr: Multiaddr::empty(),
-                signed_peer_record: None,
-            };
-            behaviour.handle_identify(peer, &info);
+            behaviour.handle_identify(peer, &info(&keypair, last.clone(), protocol.clone()));
         }
         let bucket = behaviour.inner.kad.kbucket(peer).unwrap();
         let entry = bucket.iter().next().unwrap();

@@ -3,9 +3,9 @@
 mod common;
 
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Peer, ask, item, memory, network, run, serve, start, stop, until_empty};
+use common::{Peer, ask, item, memory, network, run, serve, start, stop, until_empty, until_provided};
 use dragnet_core::{Invalid, QueryConfig, Reason};
 use dragnet_libp2p::{
     Answer, Ask, Client, Config, ProvideHandle, encrypted, provider_key, query, record_key,
@@ -18,6 +18,9 @@ use libp2p::kad::{self, ProviderRecord, Record, RecordKey};
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{self, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, StreamProtocol};
+
+/// Longer than a test may take.
+const FOR_EVER: Duration = Duration::from_secs(3600);
 
 /// Has a record for every key: one under another key.
 struct WrongKeys;
@@ -86,12 +89,7 @@ async fn provider(boot: &Peer, config: &Config, key: &RecordKey) -> (Peer, Provi
     peer.client.bootstrap().await.expect("somebody answers");
     let mut provided = peer.client.provide(key.clone());
     provided.announced().await.expect("somebody is told");
-    // An announcement is not answered, so it may still be on its way.
-    common::until(|| async {
-        let (found, _) = ask(&boot.client, query::providers(key.clone())).await;
-        found.iter().any(|found| found.item.peer() == Some(&peer.id()))
-    })
-    .await;
+    until_provided(&boot.client, key, &[peer.id()]).await;
     (peer, provided)
 }
 
@@ -170,8 +168,12 @@ fn a_peer_of_unreadable_answers_is_barred_and_the_others_are_not() {
 #[test]
 fn lookups_that_a_silent_peer_holds_end_with_their_queries() {
     run(async {
-        let peers = network(2, &Config::default()).await;
-        // Joins, and then is not polled any more: libp2p-kad waits 10 s for such a peer.
+        // As if for ever: so what ends in time was released.
+        let mut config = Config::default();
+        config.request_timeout = FOR_EVER;
+        config.lookup_timeout = FOR_EVER;
+        let peers = network(2, &config).await;
+        // Joins, and then is not polled any more.
         let builder = memory(&Config::default()).listen("/memory/0").boot(peers[0].boot_address());
         let (mut node, silent) = builder.build().unwrap();
         let joined = silent.bootstrap();
@@ -185,20 +187,16 @@ fn lookups_that_a_silent_peer_holds_end_with_their_queries() {
             ask(client, asked(QueryConfig::balanced().with_timeout(Duration::from_millis(300)))).await;
         assert_eq!((found.len(), outcome.reason), (0, Reason::DeadlineReached));
 
-        let held: Vec<_> = (0..100).map(|_| client.query(asked(QueryConfig::balanced())).unwrap()).collect();
+        let config = QueryConfig::balanced().with_timeout(FOR_EVER);
+        let held: Vec<_> = (0..100).map(|_| client.query(asked(config.clone())).unwrap()).collect();
         common::until(|| async { client.snapshot().await.unwrap().lookups == 16 }).await;
-        let started = Instant::now();
         drop(held);
         common::until(|| async {
             let now = client.snapshot().await.unwrap();
             // Libp2p-kad may be refreshing its table by itself.
-            now.lookups + now.lookups_waiting == 0 && now.kad_queries <= 1
+            now.lookups + now.lookups_waiting == 0 && now.kad_queries < 16
         })
         .await;
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "they ended by themselves, not by being released"
-        );
         drop(node);
         stop(peers).await;
     });
@@ -211,6 +209,7 @@ fn a_validator_judges_what_can_be_decoded() {
         let key = provider_key(b"fruit");
         let mut provided = peers[1].client.provide(key.clone());
         provided.announced().await.unwrap();
+        until_provided(&peers[2].client, &key, &[peers[1].id()]).await;
         let _served = serve(&peers[1], vec![item("apple", "red"), item("stone", "grey")]);
         let search = query::search(key, "fruit").validator(|_: &Ask, answer: &Answer| {
             match answer.fetched().map(|item| &item.id[..]) {
@@ -243,7 +242,8 @@ fn a_silent_peer_does_not_hold_the_others() {
 
         let client = &peers[1].client;
         // One slot, and the silent peer may be in it: it is given to the next when it is overdue.
-        let config = QueryConfig::low_latency().with_soft_timeout(Duration::from_millis(50));
+        let config =
+            QueryConfig::low_latency().with_soft_timeout(Duration::from_millis(50)).with_timeout(FOR_EVER);
         for _ in 0..10 {
             let search = query::search(key.clone(), "?").config(config.clone().with_max_results(1));
             let (found, outcome) = ask(client, search).await;
@@ -254,7 +254,6 @@ fn a_silent_peer_does_not_hold_the_others() {
         let config = config.with_request_timeout(Duration::from_millis(200));
         let (found, outcome) = ask(client, query::search(key, "?").config(config)).await;
         assert_eq!((found.len(), outcome.stats.failed), (1, 1), "{outcome:?}");
-        assert!(outcome.stats.total < Duration::from_secs(2), "{outcome:?}");
         until_empty(client).await;
         silent.stop().await;
         assert!(kept.await > 0, "the silent peer was asked");

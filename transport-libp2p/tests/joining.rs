@@ -80,10 +80,6 @@ fn when_nobody_answers_each_address_has_its_reason() {
         let protocol = reason(&elsewhere.boot_address());
         assert!(protocol.contains("/dragnet/kad/1.0.0"), "{protocol}");
         assert_eq!(failures.len(), 3, "{failures:?}");
-        // It is connected, and identify has told it who is there: somebody of another DHT.
-        common::until(|| async { elsewhere.client.snapshot().await.unwrap().connections == 1 }).await;
-        smol::Timer::after(Duration::from_millis(100)).await;
-        assert_eq!(elsewhere.client.snapshot().await.unwrap().known, 0);
         for peer in [peer, elsewhere, impostor] {
             peer.stop().await;
         }

@@ -5,7 +5,8 @@ mod common;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use common::{ask, item, network, run, serve, stop, until_empty};
+use common::{ask, item, network, run, serve, stop, until_empty, until_provided};
+use dragnet_core::QueryConfig;
 use dragnet_libp2p::{Config, ProvideHandle, provider_key, query, record_key};
 use futures::future::join_all;
 use libp2p::kad::Record;
@@ -28,6 +29,10 @@ fn twenty_nodes_find_what_any_of_them_published() {
             handle
         });
         let _handles: Vec<ProvideHandle> = join_all(terms).await;
+        for (n, two) in peers.chunks(2).enumerate() {
+            let key = provider_key(format!("term {n}").as_bytes());
+            until_provided(&peers[0].client, &key, &[two[0].id(), two[1].id()]).await;
+        }
         let _served: Vec<_> = peers
             .iter()
             .enumerate()
@@ -93,23 +98,28 @@ fn a_thousand_lookups_at_once_over_sixty_nodes_see_no_stream_refused() {
 #[test]
 fn dropped_handles_leave_nothing_in_kademlia_or_the_exchange() {
     run(async {
-        let peers = network(8, &Config::default()).await;
+        // As if for ever: so what ends in time was given up.
+        const FOR_EVER: Duration = Duration::from_secs(3600);
+        let mut config = Config::default();
+        config.fetch_timeout = FOR_EVER;
+        let peers = network(8, &config).await;
         let key = provider_key(b"slow");
         let mut provided = peers[1].client.provide(key.clone());
         provided.announced().await.unwrap();
         // Takes questions and never answers.
         let mut questions = peers[1].client.questions();
         let asker = &peers[5].client;
-        let handles: Vec<_> =
-            (0..200).map(|_| asker.query(query::search(key.clone(), "?")).unwrap()).collect();
+        until_provided(asker, &key, &[peers[1].id()]).await;
+        let config = QueryConfig::balanced().with_timeout(FOR_EVER).with_request_timeout(FOR_EVER);
+        let handles: Vec<_> = (0..200)
+            .map(|_| asker.query(query::search(key.clone(), "?").config(config.clone())).unwrap())
+            .collect();
         let _unanswered = questions.next().await.expect("it is asked");
         let now = asker.snapshot().await.unwrap();
         assert!(now.requests > 0 && now.lookups > 0 && now.lookups_waiting > 0, "{now:?}");
 
-        let dropped = Instant::now();
         drop(handles);
         until_empty(asker).await;
-        assert!(dropped.elapsed() < Duration::from_secs(5), "the questions ran into their timeout");
         common::until(|| async { asker.metrics().queries_live == 0 }).await;
         let metrics = asker.metrics();
         assert_eq!(metrics.queries_cancelled, 200);
@@ -130,6 +140,7 @@ fn thousands_of_queries_leave_engine_driver_and_adapter_empty() {
         peers[2].client.put(Record::new(record.clone(), b"v".to_vec())).await.unwrap();
 
         let asker = &peers[6].client;
+        until_provided(asker, &key, &[peers[1].id()]).await;
         let started = Instant::now();
         for _ in 0..20 {
             let searches = (0..50).map(|_| ask(asker, query::search(key.clone(), "?")));

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{ask, item, memory, network, run, serve, start, stop, until_empty};
+use common::{ask, item, memory, network, run, serve, start, stop, until_empty, until_provided};
 use dragnet_core::Reason;
 use dragnet_libp2p::{Answer, Config, provider_key, query, record_key};
 use libp2p::kad::{Mode, Record};
@@ -42,6 +42,7 @@ fn a_search_fetches_from_the_providers_of_a_term() {
             assert!(!handle.announced().await.unwrap().stored.is_empty());
             handles.push(handle);
         }
+        until_provided(&peers[3].client, &key, &[peers[1].id(), peers[2].id()]).await;
         let _served = [
             serve(&peers[1], vec![item("apple", "red"), item("pear", "green")]),
             serve(&peers[2], vec![item("apple", "red"), item("plum", "blue")]),

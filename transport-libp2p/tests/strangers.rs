@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Peer, ask, item, memory, network, run, start, stop};
+use common::{Peer, ask, item, memory, network, run, start, stop, until};
 use dragnet_libp2p::{
     Answer, Config, KAD_PROTOCOL, PublishError, encrypted, provider_key, query, record_key,
 };
@@ -114,11 +114,15 @@ fn a_flood_of_records_and_providers_does_not_stop_our_own_publishing() {
 
         let (taken, flooding) = flood(node.id(), node.address.clone().unwrap(), &ours(0).key).await;
         assert_eq!(taken, 4);
-        let mut providers = 0;
-        for n in 0..FLOOD {
-            providers += ask(client, query::providers(provider_key(&[n]))).await.0.len();
-        }
-        assert_eq!(providers, 4);
+        let providers = || async {
+            let mut providers = 0;
+            for n in 0..FLOOD {
+                providers += ask(client, query::providers(provider_key(&[n]))).await.0.len();
+            }
+            providers
+        };
+        until(|| async { providers().await >= 4 }).await;
+        assert_eq!(providers().await, 4);
         let (found, outcome) = ask(client, query::get(ours(0).key)).await;
         let values: Vec<_> = found.iter().map(|found| found.item.clone()).collect();
         assert!(

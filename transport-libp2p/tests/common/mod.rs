@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use dragnet_core::{Found, Outcome, Query};
 use dragnet_libp2p::exchange::FetchItem;
-use dragnet_libp2p::{Client, Config, Libp2p, Node, NodeBuilder, encrypted};
+use dragnet_libp2p::{Client, Config, Libp2p, Node, NodeBuilder, encrypted, query};
 use libp2p::core::transport::MemoryTransport;
 use libp2p::identity::Keypair;
+use libp2p::kad::RecordKey;
 use libp2p::{Multiaddr, PeerId};
 use smol::Task;
 
@@ -93,7 +94,9 @@ pub(crate) async fn network(count: usize, config: &Config) -> Vec<Peer> {
     peers
 }
 
-async fn knows(peer: &Peer, count: usize) {
+/// Waits until a node has so many peers in its routing table. That another has joined by way of it is no
+/// sign of it: it learns of the other by identify, which may take longer than an answer.
+pub(crate) async fn knows(peer: &Peer, count: usize) {
     until(|| async { peer.client.snapshot().await.expect("the node runs").known >= count }).await;
 }
 
@@ -104,6 +107,16 @@ pub(crate) async fn stop(peers: Vec<Peer>) {
 /// Runs a query to its end.
 pub(crate) async fn ask(client: &Client, query: Query<Libp2p>) -> (Vec<Found<Libp2p>>, Outcome) {
     client.query(query).expect("the query starts").collect().await.expect("the node runs")
+}
+
+/// Waits until a lookup finds all these providers of a key. That they were announced is no sign of it: an
+/// announcement is not answered, so it may still be on its way.
+pub(crate) async fn until_provided(client: &Client, key: &RecordKey, providers: &[PeerId]) {
+    until(|| async {
+        let (found, _) = ask(client, query::providers(key.clone())).await;
+        providers.iter().all(|peer| found.iter().any(|found| found.item.peer() == Some(peer)))
+    })
+    .await;
 }
 
 /// Answers every question with the same items.
