@@ -39,6 +39,11 @@ pub enum FaultKind {
         /// Milliseconds.
         by_ms: u32,
     },
+    /// The peer is so many times as far away: its answers take so many times as long as they would.
+    Slower {
+        /// How many times.
+        times: u32,
+    },
     /// The peer's process is down: connections fail. When the fault ends it is back, with its data.
     Crashed,
     /// Messages get lost.
@@ -132,6 +137,7 @@ impl Fault {
             FaultKind::Sybils { count } => ("count", count, 256),
             FaultKind::FloodItems { count } | FaultKind::FloodPeers { count } => ("count", count, 100_000),
             FaultKind::Slow { by_ms } | FaultKind::Reordering { by_ms, .. } => ("by_ms", by_ms, 3_600_000),
+            FaultKind::Slower { times } => ("times", times, 1_000),
             _ => ("count", 1, 1),
         };
         if value == 0 || value > max {
@@ -151,10 +157,11 @@ impl Fault {
 
 impl FaultKind {
     /// The names of all kinds, as scenarios and reports write them, in the order of [`Strikes`].
-    pub const NAMES: [&'static str; 14] = [
+    pub const NAMES: [&'static str; 15] = [
         "silent",
         "refusing",
         "slow",
+        "slower",
         "crashed",
         "loss",
         "duplication",
@@ -190,17 +197,18 @@ impl FaultKind {
             Self::Silent => 0,
             Self::Refusing => 1,
             Self::Slow { .. } => 2,
-            Self::Crashed => 3,
-            Self::Loss { .. } => 4,
-            Self::Duplication { .. } => 5,
-            Self::Reordering { .. } => 6,
-            Self::Clogged => 7,
-            Self::Partition { .. } => 8,
-            Self::CorruptItems => 9,
-            Self::OtherKeys => 10,
-            Self::FloodItems { .. } => 11,
-            Self::FloodPeers { .. } => 12,
-            Self::Sybils { .. } => 13,
+            Self::Slower { .. } => 3,
+            Self::Crashed => 4,
+            Self::Loss { .. } => 5,
+            Self::Duplication { .. } => 6,
+            Self::Reordering { .. } => 7,
+            Self::Clogged => 8,
+            Self::Partition { .. } => 9,
+            Self::CorruptItems => 10,
+            Self::OtherKeys => 11,
+            Self::FloodItems { .. } => 12,
+            Self::FloodPeers { .. } => 13,
+            Self::Sybils { .. } => 14,
         }
     }
 }
@@ -341,6 +349,7 @@ mod tests {
             FaultKind::Silent,
             FaultKind::Refusing,
             FaultKind::Slow { by_ms: 1 },
+            FaultKind::Slower { times: 2 },
             FaultKind::Crashed,
             FaultKind::Loss { share },
             FaultKind::Duplication { share },

@@ -29,8 +29,8 @@ pub(crate) struct Trouble {
 /// What a peer makes of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Manner {
-    /// It answers after so long.
-    Answers(Duration),
+    /// It answers after so long, and the way to it and back is so many times as long.
+    Answers { after: Duration, times: u32 },
     /// It does not.
     Silent,
     /// It says no.
@@ -83,7 +83,7 @@ impl Trouble {
 
     /// How a peer meets a request. The first fault in the list that keeps it from answering decides.
     pub(crate) fn manner(&mut self, peer: PeerId, request: u64, now: Time) -> Manner {
-        let mut slower = Duration::ZERO;
+        let (mut after, mut longer) = (Duration::ZERO, 1u32);
         for number in self.on(peer, now) {
             let manner = match self.faults[number as usize].kind {
                 FaultKind::Silent => Manner::Silent,
@@ -92,7 +92,12 @@ impl Trouble {
                 FaultKind::Slow { by_ms } => {
                     let by_us = u64::from(by_ms) * 1000;
                     let word = self.draw.narrow(u64::from(number)).word(peer.prefix(), request);
-                    slower += Duration::from_micros(by_us / 2 + below(word, by_us + 1));
+                    after += Duration::from_micros(by_us / 2 + below(word, by_us + 1));
+                    self.strike(number);
+                    continue;
+                }
+                FaultKind::Slower { times } => {
+                    longer = longer.saturating_mul(times);
                     self.strike(number);
                     continue;
                 }
@@ -101,7 +106,7 @@ impl Trouble {
             self.strike(number);
             return manner;
         }
-        Manner::Answers(slower)
+        Manner::Answers { after, times: longer }
     }
 
     /// What a lying peer makes of its reply.

@@ -287,7 +287,8 @@ impl World {
     fn arrive(&mut self, flight: FlightRef) {
         let Some(flying) = self.under_way(flight) else { return };
         let Flight { client, request, peer, step, ask, .. } = *flying;
-        let (answer, after) = match self.meet(peer, request, step, &ask) {
+        let to = self.port(client).peer;
+        let (answer, after) = match self.meet(to, peer, request, step, &ask) {
             Some(answer) => answer,
             None => {
                 self.counts.unanswered += 1;
@@ -296,13 +297,13 @@ impl World {
         };
         self.counts.arrived += 1;
         self.flights[flight.slot as usize].answer = Some(answer);
-        let to = self.port(client).peer;
         self.send(peer, to, request, after, Happening::Reply(flight));
     }
 
     /// What a request finds at its peer, and how long it takes there. `None`: nobody, or silence.
     fn meet(
         &mut self,
+        from: PeerId,
         peer: PeerId,
         request: RequestId,
         step: Step,
@@ -318,7 +319,12 @@ impl World {
             return None;
         }
         let after = match self.trouble.manner(peer, request.as_u64(), now) {
-            Manner::Answers(after) => after,
+            Manner::Answers { after, times: 1 } => after,
+            Manner::Answers { after, times } => {
+                let there = self.latency.one_way(from, peer, request.as_u64());
+                let back = self.latency.one_way(peer, from, request.as_u64());
+                after + (there + back).saturating_mul(times.saturating_sub(1))
+            }
             Manner::Silent => return None,
             Manner::Refuses => return Some((Answer::Failure(Failure::Refused), Duration::ZERO)),
             Manner::Down => return Some((Answer::Failure(Failure::Unreachable), Duration::ZERO)),

@@ -80,6 +80,15 @@ fn a_slow_peer_takes_longer() {
 }
 
 #[test]
+fn a_slower_peer_takes_so_many_times_as_long() {
+    let (mut sim, key, provider) = network([]);
+    sim.fault(Fault::new(FaultKind::Slower { times: 20 }, Whom::Peer(provider)));
+    let run = run(&mut sim, fetch(key, provider));
+    assert_eq!(run.found[0].elapsed, Duration::from_millis(2_000));
+    assert_eq!(sim.strikes().of(FaultKind::Slower { times: 1 }), 1);
+}
+
+#[test]
 fn loss_takes_its_share_of_the_messages() {
     let kind = FaultKind::Loss { share: Share::percent(20) };
     let (mut sim, key, _) = network([Fault::new(kind, Whom::All)]);

@@ -172,7 +172,7 @@ fn wrong_scenarios_are_refused_with_line_or_key_and_what_was_expected() {
         ),
         (
             "[network]\npeers = 10\n[[fault]]\nkind = \"silent\"\ncount = 2",
-            "the figure of fault 1 (Silent) is count, and must be none of messages, by_ms, count and one_way",
+            "the figure of fault 1 (Silent) is count, and must be none of messages, by_ms, times, count and one_way",
         ),
         (
             "[network]\npeers = 10\n[[fault]]\nkind = \"silent\"\nfrom_ms = 5\nuntil_ms = 5",

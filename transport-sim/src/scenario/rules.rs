@@ -32,6 +32,9 @@ pub struct FaultRule {
     /// By how much: of `slow` and `reordering`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_ms: Option<u32>,
+    /// How many times as long: of `slower`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u32>,
     /// How many: of floods and `sybils`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
@@ -52,6 +55,7 @@ pub enum KindName {
     Silent,
     Refusing,
     Slow,
+    Slower,
     Crashed,
     Loss,
     Duplication,
@@ -138,6 +142,13 @@ impl FaultRule {
     /// The kind with its figures: those that it needs, and no others.
     fn kind(&self, number: usize) -> Result<FaultKind, ScenarioError> {
         let (messages, by_ms, count) = (self.messages, self.by_ms, self.count);
+        if let Some(times) = self.times {
+            let others = (messages, by_ms, count, self.one_way);
+            return match (self.kind, others) {
+                (KindName::Slower, (None, None, None, None)) => Ok(FaultKind::Slower { times }),
+                _ => Err(self.misfit(number)),
+            };
+        }
         let kind = match (self.kind, messages, by_ms, count, self.one_way) {
             (KindName::Silent, None, None, None, None) => FaultKind::Silent,
             (KindName::Refusing, None, None, None, None) => FaultKind::Refusing,
@@ -166,15 +177,17 @@ impl FaultRule {
     fn misfit(&self, number: usize) -> ScenarioError {
         let expected = match self.kind {
             KindName::Slow => "by_ms alone",
+            KindName::Slower => "times alone",
             KindName::Loss | KindName::Duplication => "messages alone",
             KindName::Reordering => "messages and by_ms",
             KindName::Partition => "one_way or nothing",
             KindName::FloodItems | KindName::FloodPeers | KindName::Sybils => "count alone",
-            _ => "none of messages, by_ms, count and one_way",
+            _ => "none of messages, by_ms, times, count and one_way",
         };
         let given = [
             ("messages", self.messages.is_some()),
             ("by_ms", self.by_ms.is_some()),
+            ("times", self.times.is_some()),
             ("count", self.count.is_some()),
             ("one_way", self.one_way.is_some()),
         ];

@@ -123,9 +123,15 @@ pub struct QuerySpec {
     /// When a contact is given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_timeout_ms: Option<u64>,
+    /// Whether it follows the response times that are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptive_timeout: Option<bool>,
     /// Contacts that a lane keeps in flight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fan_out: Option<usize>,
+    /// Whether they rise with the share of contacts that are overdue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptive_fan_out: Option<bool>,
     /// Overdue contacts that a lane may have outstanding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hedges_max: Option<usize>,
@@ -257,7 +263,9 @@ impl QuerySpec {
         set(self.timeout_ms, &mut config.timeout);
         set(self.soft_timeout_ms, &mut config.soft_timeout);
         set(self.request_timeout_ms, &mut config.request_timeout);
+        config.adaptive_timeout = self.adaptive_timeout.unwrap_or(config.adaptive_timeout);
         config.fan_out = self.fan_out.unwrap_or(config.fan_out);
+        config.adaptive_fan_out = self.adaptive_fan_out.unwrap_or(config.adaptive_fan_out);
         config.hedges_max = self.hedges_max.unwrap_or(config.hedges_max);
         config.max_results = self.max_results.unwrap_or(config.max_results);
         config.closest = self.closest.unwrap_or(config.closest);

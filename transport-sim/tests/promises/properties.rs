@@ -1,5 +1,7 @@
 //! Each promise as a property of a scenario's run.
 
+use std::time::Duration;
+
 use dragnet_core::{LiveState, Reason};
 use dragnet_sim::judge::Promise;
 use dragnet_sim::scenario::Scenario;
@@ -85,7 +87,11 @@ pub(crate) fn every_contact_ends_within_its_query(scenario: &Scenario, prepare: 
 pub(crate) fn no_contact_begins_without_a_slot(scenario: &Scenario, prepare: Prepare<'_>) -> Verdict {
     let seen = Seen::new(scenario, prepare);
     let config = scenario.query.config();
-    let holds = config.soft_timeout.min(config.request_timeout);
+    // What an adaptive pace is only the engine knows; but no answer is late within 10 ms, and no fan-out
+    // rises more than four times.
+    let soft_timeout = if config.adaptive_timeout { Duration::from_millis(10) } else { config.soft_timeout };
+    let holds = soft_timeout.min(config.request_timeout);
+    let fan_out = if config.adaptive_fan_out { 4 * config.fan_out } else { config.fan_out };
     seen.experiment.sim.with_trace(|trace| {
         for run in &seen.at_the_end {
             let contacts: Vec<&TracedContact> = run.id.map(|id| trace.of(id).collect()).unwrap_or_default();
@@ -95,8 +101,7 @@ pub(crate) fn no_contact_begins_without_a_slot(scenario: &Scenario, prepare: Pre
                 };
                 let in_flight: Vec<_> = contacts[..index].iter().filter(flies).collect();
                 let expected = in_flight.iter().filter(|old| new.sent < old.sent + holds).count();
-                let has_slot =
-                    expected < config.fan_out && in_flight.len() < config.fan_out + config.hedges_max;
+                let has_slot = expected < fan_out && in_flight.len() < fan_out + config.hedges_max;
                 ensure(has_slot, || {
                     format!("{expected} expected of {} in flight, and then {new:?}", in_flight.len())
                 })?;

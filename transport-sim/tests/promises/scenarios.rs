@@ -60,13 +60,16 @@ fn workload() -> impl Strategy<Value = Workload> {
 fn query() -> impl Strategy<Value = QuerySpec> {
     let times = (option::of(1u64..=10_000), option::of(1u64..=1_500), option::of(1u64..=10_000));
     let pace = (option::of(1usize..=8), option::of(0usize..=8));
+    let adaptive = (option::of(any::<bool>()), option::of(any::<bool>()));
     let ends = (option::of(1usize..=12), option::of(1usize..=24));
-    (times, pace, ends).prop_map(|(times, (fan_out, hedges_max), (max_results, closest))| QuerySpec {
+    (times, pace, adaptive, ends).prop_map(|(times, pace, adaptive, (max_results, closest))| QuerySpec {
         timeout_ms: times.0,
         soft_timeout_ms: times.1,
+        adaptive_timeout: adaptive.0,
         request_timeout_ms: times.2,
-        fan_out,
-        hedges_max,
+        fan_out: pace.0,
+        adaptive_fan_out: adaptive.1,
+        hedges_max: pace.1,
         max_results,
         closest,
     })
@@ -81,10 +84,11 @@ fn engine() -> impl Strategy<Value = EngineSpec> {
     })
 }
 
-const KINDS: [KindName; 14] = [
+const KINDS: [KindName; 15] = [
     KindName::Silent,
     KindName::Refusing,
     KindName::Slow,
+    KindName::Slower,
     KindName::Crashed,
     KindName::Loss,
     KindName::Duplication,
@@ -119,6 +123,7 @@ fn rule() -> impl Strategy<Value = FaultRule> {
             lasts_ms,
             messages: of_messages.then(|| Share::percent(messages)),
             by_ms: is_one_of(&[KindName::Slow, KindName::Reordering]).then_some(by_ms),
+            times: is_one_of(&[KindName::Slower]).then_some(count.min(20)),
             count: of_peers.then_some(count),
             one_way: is_one_of(&[KindName::Partition]).then_some(one_way),
         }
