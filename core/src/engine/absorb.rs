@@ -7,7 +7,7 @@ use super::QueryEngine;
 use crate::lookup::{Contact, Lane, Offer, RouteState, State};
 use crate::network::{Network, Reply};
 use crate::output::{Found, Output};
-use crate::peers::{Named, PeerIndex};
+use crate::peers::{Named, PeerIndex, Tag};
 use crate::query::Reason;
 
 /// Who gave an item, and how fast.
@@ -128,25 +128,27 @@ impl<N: Network> QueryEngine<N> {
         }
     }
 
-    fn offer_some(&mut self, work: u32, lane: Lane, peers: Vec<N::Peer>, read_max: usize) {
-        let read = peers.len().min(read_max);
-        self.count_dropped(work, peers.len() - read);
-        for peer in peers.into_iter().take(read) {
-            self.offer(work, lane, peer, Named::ByReply);
+    fn offer_some(&mut self, work: u32, lane: Lane, mut peers: Vec<N::Peer>, read_max: usize) {
+        let over = peers.len().saturating_sub(read_max);
+        self.count_dropped(work, over);
+        peers.truncate(read_max);
+        let tags = self.peers.tags(&peers);
+        for (peer, tag) in peers.into_iter().zip(tags) {
+            self.offer(work, lane, peer, tag, Named::ByReply);
         }
     }
 
     /// Makes a peer a candidate of a lane, if there is room and it is not the local one.
-    pub(super) fn offer(&mut self, work: u32, lane: Lane, peer: N::Peer, named: Named) {
+    pub(super) fn offer(&mut self, work: u32, lane: Lane, peer: N::Peer, tag: Tag, named: Named) {
         if lane == Lane::FETCH && self.works[work].fetch.len() >= self.config.caps.candidates_max {
             // Not worth a place in the table.
             let is_known = self
                 .peers
-                .find(&peer)
+                .find_tagged(&peer, tag)
                 .is_some_and(|peer| peer == PeerIndex::LOCAL || self.works[work].fetch.is_candidate(peer));
             return self.count_dropped(work, usize::from(!is_known));
         }
-        let Some(peer) = self.peers.intern(self.now, peer) else {
+        let Some(peer) = self.peers.intern_tagged(self.now, peer, tag) else {
             self.metrics.peers_refused += 1;
             return self.count_dropped(work, 1);
         };

@@ -127,8 +127,9 @@ impl<N: Network> QueryEngine<N> {
         candidates.push((Lane::FETCH, query.peers));
         let work = self.works.insert(work);
         for (lane, peers) in candidates {
-            for peer in peers {
-                self.offer(work, lane, peer, Named::ByAsker);
+            let tags = self.peers.tags(&peers);
+            for (peer, tag) in peers.into_iter().zip(tags) {
+                self.offer(work, lane, peer, tag, Named::ByAsker);
             }
         }
         work

@@ -1,12 +1,14 @@
 //! The table of peers.
 
 use core::hash::BuildHasher;
+use core::hint::black_box;
 use core::time::Duration;
 
 use alloc::vec::Vec;
 
-use hashbrown::HashTable;
+use smallvec::SmallVec;
 
+use super::index::{PlaceIndex, Tag};
 use super::reputation::Reputation;
 use super::response_time::ResponseTime;
 use crate::arena::NONE;
@@ -34,12 +36,12 @@ impl PeerIndex {
 /// is full: the least useful of a few drawn at random first, so that a flood of invented peers drives
 /// out itself and not the peers of which something is known.
 ///
-/// Who a peer is and how it stands are kept apart: a reply changes the standing, one cache line, and
-/// needs the identity only to name the peer.
+/// Who a peer is and how it stands are kept apart: a reply changes the standing of its sender, one cache
+/// line, and each peer that it names is looked up, compared and held in its identity alone.
 pub(crate) struct PeerTable<N: Network> {
     identities: Vec<Identity<N>>,
     standings: Vec<Standing>,
-    index: HashTable<u32>,
+    index: PlaceIndex,
     idle: Vec<u32>,
     hasher: Keyed,
     config: ReputationConfig,
@@ -48,18 +50,19 @@ pub(crate) struct PeerTable<N: Network> {
     sources: Sources,
 }
 
+#[repr(align(64))]
 struct Identity<N: Network> {
     peer: N::Peer,
     key: Key,
+    /// How many candidates refer to it.
+    holders: u32,
+    /// Where it stands in `idle`, if it is.
+    idle_position: u32,
 }
 
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Standing {
-    /// How many candidates refer to it.
-    holders: u32,
-    /// Where it stands in `idle`, if it is.
-    idle_position: u32,
     in_flight: u32,
     /// The queue of contacts that wait for one of those in flight to end.
     waiting: (u32, u32),
@@ -71,8 +74,6 @@ struct Standing {
 impl Standing {
     fn new(source: Source) -> Self {
         Self {
-            holders: 0,
-            idle_position: NONE,
             in_flight: 0,
             waiting: (NONE, NONE),
             source,
@@ -113,7 +114,7 @@ impl<N: Network> PeerTable<N> {
         let mut table = Self {
             identities: Vec::new(),
             standings: Vec::new(),
-            index: HashTable::new(),
+            index: PlaceIndex::new(),
             idle: Vec::new(),
             hasher,
             config,
@@ -131,18 +132,39 @@ impl<N: Network> PeerTable<N> {
     /// The peer's index; `None` if the table is full of held peers. To be held before the next peer is
     /// interned, or it may be forgotten.
     pub(crate) fn intern(&mut self, now: Time, peer: N::Peer) -> Option<PeerIndex> {
-        let hash = self.hasher.hash_one(&peer);
-        match self.find_hashed(hash, &peer) {
+        let tag = self.tag(&peer);
+        self.intern_tagged(now, peer, tag)
+    }
+
+    /// The same for a peer whose tag is known.
+    pub(crate) fn intern_tagged(&mut self, now: Time, peer: N::Peer, tag: Tag) -> Option<PeerIndex> {
+        match self.find_tagged(&peer, tag) {
             Some(known) => Some(known),
-            None => self.insert(now, peer, hash),
+            None => self.insert(now, peer, tag),
         }
+    }
+
+    pub(crate) fn tag(&self, peer: &N::Peer) -> Tag {
+        Tag::of(self.hasher.hash_one(peer))
+    }
+
+    /// The tags of the peers of one reply, that they may be interned by. Looks all of them up at once:
+    /// one after the other each would be waited for, and in a large table that is most of the work.
+    pub(crate) fn tags(&self, peers: &[N::Peer]) -> SmallVec<[Tag; 20]> {
+        let tags: SmallVec<[Tag; 20]> = peers.iter().map(|peer| self.tag(peer)).collect();
+        self.index.touch(tags.iter().copied());
+        for tag in &tags {
+            let place = self.index.find(*tag, |_| true).unwrap_or(PeerIndex::LOCAL.0);
+            black_box(self.identities[place as usize].holders);
+        }
+        tags
     }
 
     /// Keeps a peer from being forgotten until it is released as often as it was held.
     pub(crate) fn hold(&mut self, peer: PeerIndex) {
-        let standing = self.standing_mut(peer);
-        standing.holders += 1;
-        if standing.holders == 1 {
+        let identity = &mut self.identities[peer.0 as usize];
+        identity.holders += 1;
+        if identity.holders == 1 {
             self.leave_idle(peer.0);
         }
     }
@@ -151,23 +173,23 @@ impl<N: Network> PeerTable<N> {
     /// few thousand replies of invented peers would leave other queries without candidates.
     pub(crate) fn may_hold(&self, peer: PeerIndex, named: Named) -> bool {
         let reserve = if named == Named::ByReply { (self.peers_max - 1) / 4 } else { 0 };
-        self.held() + reserve < self.peers_max - 1 || self.standing(peer).holders > 0
+        self.held() + reserve < self.peers_max - 1 || self.identities[peer.0 as usize].holders > 0
     }
 
     pub(crate) fn release(&mut self, peer: PeerIndex) {
         let position = self.idle.len() as u32;
-        let standing = self.standing_mut(peer);
-        debug_assert!(standing.holders > 0, "a peer is released once per hold");
-        standing.holders -= 1;
-        if standing.holders == 0 {
-            standing.idle_position = position;
+        let identity = &mut self.identities[peer.0 as usize];
+        debug_assert!(identity.holders > 0, "a peer is released once per hold");
+        identity.holders -= 1;
+        if identity.holders == 0 {
+            identity.idle_position = position;
             self.idle.push(peer.0);
         }
     }
 
-    /// The index of a peer that is known already.
-    pub(crate) fn find(&self, peer: &N::Peer) -> Option<PeerIndex> {
-        self.find_hashed(self.hasher.hash_one(peer), peer)
+    /// The index of a peer that is known already, by its tag.
+    pub(crate) fn find_tagged(&self, peer: &N::Peer, tag: Tag) -> Option<PeerIndex> {
+        self.index.find(tag, |place| self.identities[place as usize].peer == *peer).map(PeerIndex)
     }
 
     pub(crate) fn peer(&self, peer: PeerIndex) -> &N::Peer {
@@ -219,33 +241,30 @@ impl<N: Network> PeerTable<N> {
         &mut self.standings[peer.0 as usize]
     }
 
-    fn find_hashed(&self, hash: u64, peer: &N::Peer) -> Option<PeerIndex> {
-        let found = self.index.find(hash, |&index| self.identities[index as usize].peer == *peer);
-        found.map(|&index| PeerIndex(index))
-    }
-
     /// Takes in a peer that is not known, idle.
-    fn insert(&mut self, now: Time, peer: N::Peer, hash: u64) -> Option<PeerIndex> {
+    fn insert(&mut self, now: Time, peer: N::Peer, tag: Tag) -> Option<PeerIndex> {
         let source = N::source(&peer);
-        let identity = Identity { key: N::key(&peer), peer };
-        let index = if self.identities.len() < self.peers_max {
-            self.identities.push(identity);
-            self.standings.push(Standing::new(source));
-            (self.identities.len() - 1) as u32
-        } else {
-            let index = self.forget_one(now)?;
-            self.identities[index as usize] = identity;
-            self.standings[index as usize] = Standing::new(source);
-            index
+        let place = if self.identities.len() < self.peers_max { None } else { Some(self.forget_one(now)?) };
+        let idle_position = self.idle.len() as u32;
+        let identity = Identity { key: N::key(&peer), peer, holders: 0, idle_position };
+        let place = match place {
+            None => {
+                self.identities.push(identity);
+                self.standings.push(Standing::new(source));
+                (self.identities.len() - 1) as u32
+            }
+            Some(place) => {
+                self.identities[place as usize] = identity;
+                self.standings[place as usize] = Standing::new(source);
+                place
+            }
         };
-        self.standings[index as usize].idle_position = self.idle.len() as u32;
-        self.idle.push(index);
+        self.idle.push(place);
         if self.sources != Sources::One(source) {
             self.sources = Sources::Many;
         }
-        let Self { index: table, identities, hasher, .. } = self;
-        table.insert_unique(hash, index, |&i| hasher.hash_one(&identities[i as usize].peer));
-        Some(PeerIndex(index))
+        self.index.insert(tag, place);
+        Some(PeerIndex(place))
     }
 
     /// Makes room: the place of the least useful of a few idle peers.
@@ -264,19 +283,18 @@ impl<N: Network> PeerTable<N> {
         }
         let (_, index) = least?;
         self.leave_idle(index);
-        let hash = self.hasher.hash_one(&self.identities[index as usize].peer);
-        self.index.find_entry(hash, |&i| i == index).expect("a known peer is in the index").remove();
+        self.index.remove(self.tag(&self.identities[index as usize].peer), index);
         Some(index)
     }
 
     fn leave_idle(&mut self, index: u32) {
-        let position = core::mem::replace(&mut self.standings[index as usize].idle_position, NONE);
+        let position = core::mem::replace(&mut self.identities[index as usize].idle_position, NONE);
         if position == NONE {
             return;
         }
         self.idle.swap_remove(position as usize);
         if let Some(&moved) = self.idle.get(position as usize) {
-            self.standings[moved as usize].idle_position = position;
+            self.identities[moved as usize].idle_position = position;
         }
     }
 
@@ -363,6 +381,11 @@ mod tests {
         PeerTable::new("me".to_string(), peers_max, ReputationConfig::default(), Keyed::new((1, 2)), 3)
     }
 
+    fn find(table: &PeerTable<Library>, name: &str) -> Option<PeerIndex> {
+        let peer = name.to_string();
+        table.find_tagged(&peer, table.tag(&peer))
+    }
+
     fn hold(table: &mut PeerTable<Library>, name: &str) -> Option<PeerIndex> {
         let peer = table.intern(Time::ZERO, name.to_string())?;
         table.hold(peer);
@@ -379,7 +402,7 @@ mod tests {
         table.release(ada);
         table.release(ada);
         assert_eq!((table.len(), table.held()), (1, 0));
-        assert_eq!(table.find(&"ada".to_string()), Some(ada));
+        assert_eq!(find(&table, "ada"), Some(ada));
     }
 
     #[test]
@@ -390,7 +413,7 @@ mod tests {
         table.release(bob);
         let eve = hold(&mut table, "eve").unwrap();
         assert_eq!(eve, bob, "the idle one's place is taken");
-        assert_eq!(table.find(&"bob".to_string()), None);
+        assert_eq!(find(&table, "bob"), None);
         assert_eq!(table.peer(ada), "ada");
         assert_eq!(table.len(), 2);
     }
@@ -411,9 +434,9 @@ mod tests {
             table.release(stranger);
         }
         assert_eq!(table.len(), 1000);
-        let liar = table.find(&"liar".to_string()).expect("a barred peer is remembered");
+        let liar = find(&table, "liar").expect("a barred peer is remembered");
         assert!(table.is_barred(Time::ZERO, liar));
-        let proven = (0..100).filter(|n| table.find(&alloc::format!("proven {n}")).is_some()).count();
+        let proven = (0..100).filter(|n| find(&table, &alloc::format!("proven {n}")).is_some()).count();
         assert!(proven >= 95, "{proven} of 100 proven peers are left");
     }
 }
