@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::network::Network;
+use crate::network::{Network, Source};
 use crate::query::{Outcome, QueryId};
 
 /// Names one contact or lookup between the engine and a transport.
@@ -76,6 +76,8 @@ pub enum Output<N: Network> {
         query: QueryId,
         /// The index of the route.
         route: u16,
+        /// In which network.
+        source: Source,
         /// What.
         ask: N::Request,
     },
@@ -111,11 +113,12 @@ impl<N: Network> fmt::Debug for Output<N> {
                 .field("step", step)
                 .field("ask", ask)
                 .finish(),
-            Self::Lookup { request, query, route, ask } => f
+            Self::Lookup { request, query, route, source, ask } => f
                 .debug_struct("Lookup")
                 .field("request", request)
                 .field("query", query)
                 .field("route", route)
+                .field("source", source)
                 .field("ask", ask)
                 .finish(),
             Self::Release { request } => f.debug_struct("Release").field("request", request).finish(),

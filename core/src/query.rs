@@ -8,7 +8,7 @@ use core::time::Duration;
 use uuid::Uuid;
 
 use crate::key::Key;
-use crate::network::{Network, Validator};
+use crate::network::{Network, Source, Validator};
 
 /// Names a query for as long as anybody cares. Drawn from the engine's seed, so that two runs of one
 /// seed name their queries alike.
@@ -164,25 +164,57 @@ pub enum Route<N: Network> {
         /// The first candidates. The futures front fills an empty list from
         /// [`Transport::closest`](crate::front::Transport::closest).
         candidates: Vec<N::Peer>,
+        /// In which network, if the transport has several.
+        source: Source,
     },
     /// A lookup that the transport's own DHT does.
-    Delegated,
+    Delegated {
+        /// In which network, if the transport has several.
+        source: Source,
+    },
 }
 
 impl<N: Network> Route<N> {
     /// A walk whose first candidates the transport names.
     pub const fn walk(target: Key) -> Self {
-        Self::Walk { target, candidates: Vec::new() }
+        Self::walk_from(target, Vec::new())
+    }
+
+    /// A walk from these candidates.
+    pub const fn walk_from(target: Key, candidates: Vec<N::Peer>) -> Self {
+        Self::Walk { target, candidates, source: Source(0) }
+    }
+
+    /// A lookup that the transport's own DHT does.
+    pub const fn delegated() -> Self {
+        Self::Delegated { source: Source(0) }
+    }
+
+    /// Sets the network that the route goes through, of those that the transport has. The first by
+    /// default.
+    #[must_use]
+    pub fn in_source(mut self, in_source: Source) -> Self {
+        match &mut self {
+            Self::Walk { source, .. } | Self::Delegated { source } => *source = in_source,
+        }
+        self
+    }
+
+    /// The network that the route goes through.
+    pub const fn source(&self) -> Source {
+        match self {
+            Self::Walk { source, .. } | Self::Delegated { source } => *source,
+        }
     }
 }
 
 impl<N: Network> Clone for Route<N> {
     fn clone(&self) -> Self {
         match self {
-            Self::Walk { target, candidates } => {
-                Self::Walk { target: *target, candidates: candidates.clone() }
+            Self::Walk { target, candidates, source } => {
+                Self::Walk { target: *target, candidates: candidates.clone(), source: *source }
             }
-            Self::Delegated => Self::Delegated,
+            Self::Delegated { source } => Self::Delegated { source: *source },
         }
     }
 }
@@ -190,10 +222,13 @@ impl<N: Network> Clone for Route<N> {
 impl<N: Network> fmt::Debug for Route<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Walk { target, candidates } => {
-                f.debug_struct("Walk").field("target", target).field("candidates", candidates).finish()
-            }
-            Self::Delegated => f.write_str("Delegated"),
+            Self::Walk { target, candidates, source } => f
+                .debug_struct("Walk")
+                .field("target", target)
+                .field("candidates", candidates)
+                .field("source", source)
+                .finish(),
+            Self::Delegated { source } => f.debug_struct("Delegated").field("source", source).finish(),
         }
     }
 }

@@ -164,9 +164,9 @@ impl Run {
         let mut query = Query::new(bytes.arbitrary()?).config(config.clone());
         for _ in 0..bytes.int_in_range(0..=3)? {
             query.routes.push(if bytes.ratio(1, 4)? {
-                Route::Delegated
+                Route::delegated()
             } else {
-                Route::Walk { target: Key::of(&[bytes.arbitrary()?]), candidates: peers(bytes)? }
+                Route::walk_from(Key::of(&[bytes.arbitrary()?]), peers(bytes)?)
             });
         }
         query.peers = peers(bytes)?;

@@ -18,24 +18,24 @@ use crate::network::{Ask, Libp2p};
 /// The records under a key. One is enough unless the configuration says otherwise: all versions have one
 /// id, so one is delivered.
 pub fn get(key: RecordKey) -> Query<Libp2p> {
-    let mut query = Query::new(Ask::Get { key }).route(Route::Delegated);
+    let mut query = Query::new(Ask::Get { key }).route(Route::delegated());
     query.config.max_results = 1;
     query
 }
 
 /// The peers that announced to provide a key.
 pub fn providers(key: RecordKey) -> Query<Libp2p> {
-    Query::new(Ask::Providers { key }).route(Route::Delegated)
+    Query::new(Ask::Providers { key }).route(Route::delegated())
 }
 
 /// The peers whose ids are closest to a key.
 pub fn closest(key: RecordKey) -> Query<Libp2p> {
-    Query::new(Ask::Closest { key }).route(Route::Delegated)
+    Query::new(Ask::Closest { key }).route(Route::delegated())
 }
 
 /// Asks a question of every provider of a key.
 pub fn search(key: RecordKey, question: impl Into<Bytes>) -> Query<Libp2p> {
-    Query::new(Ask::Search { key, question: question.into() }).route(Route::Delegated).fetch_providers()
+    Query::new(Ask::Search { key, question: question.into() }).route(Route::delegated()).fetch_providers()
 }
 
 /// Asks a question of these peers, and of nobody else.

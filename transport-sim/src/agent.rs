@@ -32,7 +32,7 @@ impl Agent {
     pub(crate) fn start(&mut self, now: Time, number: u32, mut query: Query<SimNet>) {
         let count = query.config.closest;
         for route in &mut query.routes {
-            if let Route::Walk { target, candidates } = route
+            if let Route::Walk { target, candidates, .. } = route
                 && candidates.is_empty()
             {
                 *candidates = self.transport.closest(target, count);
@@ -89,8 +89,8 @@ impl Agent {
                 Output::Contact { request, query, peer, step, ask } => {
                     self.transport.contact(Contact { request, query, peer, step, ask });
                 }
-                Output::Lookup { request, query, route, ask } => {
-                    self.transport.lookup(Lookup { request, query, route, ask });
+                Output::Lookup { request, query, route, source, ask } => {
+                    self.transport.lookup(Lookup { request, query, route, source, ask });
                 }
                 Output::Release { request } => self.transport.release(request),
                 Output::Found { query, found } => self.log.found(self.queries[&query], found),

@@ -123,9 +123,7 @@ impl Loaded {
         let query = Query::new(request).config(config);
         match lane {
             Lane::Fetch => query.fetch_from(peers),
-            Lane::Walk => {
-                query.route(Route::Walk { target: Key::of(&request.to_le_bytes()), candidates: peers })
-            }
+            Lane::Walk => query.route(Route::walk_from(Key::of(&request.to_le_bytes()), peers)),
         }
     }
 

@@ -51,7 +51,7 @@ impl Network for Numbers {
 pub extern "C" fn dragnet_no_std_check() -> u32 {
     let mut engine = QueryEngine::<Numbers>::new(EngineConfig::default(), 0, [7; 32]);
     let query = Query::new(1)
-        .route(Route::Walk { target: Key::of(b"target"), candidates: vec![1, 2] })
+        .route(Route::walk_from(Key::of(b"target"), vec![1, 2]))
         .fetch_from([3])
         .validator(|_: &u32, item: &Number| match item.0 {
             0 => Err(dragnet_core::Invalid::new("zero")),

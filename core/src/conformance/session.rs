@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{Peer, Request, Subject, Violation};
 use crate::front::{Clock, Contact, Event, Lookup, Transport};
+use crate::network::Source;
 use crate::output::{RequestId, Step};
 use crate::query::QueryId;
 use crate::time::Time;
@@ -83,7 +84,9 @@ impl<S: Subject> Session<S> {
 
     pub(super) fn lookup(&mut self, request: RequestId) {
         let (query, ask) = (QueryId::from_uuid(Uuid::nil()), self.ask.clone());
-        self.call("lookup", |transport| transport.lookup(Lookup { request, query, route: 0, ask }));
+        self.call("lookup", |transport| {
+            transport.lookup(Lookup { request, query, route: 0, source: Source::default(), ask });
+        });
     }
 
     pub(super) fn release(&mut self, request: RequestId) {

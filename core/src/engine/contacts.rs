@@ -59,6 +59,7 @@ impl<N: Network> QueryEngine<N> {
             request: self.request_id(slot),
             query: self.asker(work),
             route,
+            source: self.works[work].routes[usize::from(route)].source,
             ask: self.works[work].request.clone(),
         });
     }

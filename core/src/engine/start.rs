@@ -114,15 +114,16 @@ impl<N: Network> QueryEngine<N> {
         self.spoil_limits(&mut work.limits);
         let mut candidates = SmallVec::<[_; 4]>::new();
         for route in query.routes {
+            let source = route.source();
             let route = match route {
-                Route::Walk { target, candidates: first } => {
+                Route::Walk { target, candidates: first, .. } => {
                     let walk = Walk::new(target, first.len().min(candidates_max));
                     candidates.push((Lane(work.routes.len() as u16), first));
                     RouteState::Walk(walk)
                 }
-                Route::Delegated => RouteState::Delegated,
+                Route::Delegated { .. } => RouteState::Delegated,
             };
-            work.routes.push(RouteLane { route, slots: Slots::default() });
+            work.routes.push(RouteLane { route, source, slots: Slots::default() });
         }
         candidates.push((Lane::FETCH, query.peers));
         let work = self.works.insert(work);

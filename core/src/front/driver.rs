@@ -270,10 +270,10 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     fn name_candidates(&mut self, query: &mut Query<T::Network>) {
         let wanted = query.config.closest.max(FIRST_CANDIDATES).min(self.engine.config().caps.candidates_max);
         for route in &mut query.routes {
-            if let Route::Walk { target, candidates } = route
+            if let Route::Walk { target, candidates, source } = route
                 && candidates.is_empty()
             {
-                *candidates = self.transport.closest(target, wanted);
+                *candidates = self.transport.closest_in(*source, target, wanted);
                 candidates.truncate(wanted);
             }
         }
@@ -331,9 +331,9 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                     self.say(query, || debug!(%request, ?peer, ?step, "contact"));
                     self.transport.contact(Contact { request, query, peer, step, ask });
                 }
-                Output::Lookup { request, query, route, ask } => {
-                    self.say(query, || debug!(%request, route, "lookup"));
-                    self.transport.lookup(Lookup { request, query, route, ask });
+                Output::Lookup { request, query, route, source, ask } => {
+                    self.say(query, || debug!(%request, route, source = source.0, "lookup"));
+                    self.transport.lookup(Lookup { request, query, route, source, ask });
                 }
                 Output::Release { request } => {
                     debug!(%request, "release");

@@ -3,7 +3,7 @@
 use core::task::{Context, Poll};
 
 use crate::key::Key;
-use crate::network::{Failure, LookupTotals, Network, Reply};
+use crate::network::{Failure, LookupTotals, Network, Reply, Source};
 use crate::output::{RequestId, Step};
 use crate::query::QueryId;
 
@@ -29,6 +29,8 @@ pub struct Lookup<N: Network> {
     pub query: QueryId,
     /// The index of the route.
     pub route: u16,
+    /// In which network, if the transport has several.
+    pub source: Source,
     /// What to look up.
     pub ask: N::Request,
 }
@@ -156,6 +158,23 @@ pub trait Transport {
     /// May be empty. The driver asks when a query starts whose walk names none.
     fn closest(&mut self, target: &Key, count: usize) -> Vec<<Self::Network as Network>::Peer>;
 
+    /// The same of one of several networks. A transport of one network need not care.
+    fn closest_in(
+        &mut self,
+        source: Source,
+        target: &Key,
+        count: usize,
+    ) -> Vec<<Self::Network as Network>::Peer> {
+        let _ = source;
+        self.closest(target, count)
+    }
+
+    /// The names of the networks behind this transport, in the order of their [`Source`] numbers, if it
+    /// has several. Asked once, by the driver's maker.
+    fn sources(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Begins a contact.
     fn contact(&mut self, contact: Contact<Self::Network>);
 
@@ -214,6 +233,7 @@ impl<N: Network> core::fmt::Debug for Lookup<N> {
             .field("request", &self.request)
             .field("query", &self.query)
             .field("route", &self.route)
+            .field("source", &self.source)
             .field("ask", &self.ask)
             .finish()
     }

@@ -12,7 +12,7 @@ use core::time::Duration;
 use smallvec::SmallVec;
 
 use crate::arena::NONE;
-use crate::network::{Network, Validator};
+use crate::network::{Network, Source, Validator};
 use crate::pacing::{Conditions, Pace, Slots};
 use crate::peers::{PeerIndex, PeerTable};
 use crate::query::{QueryConfig, QueryId, QueryStats};
@@ -45,6 +45,7 @@ pub(crate) struct Work<N: Network> {
 /// One route and the slots it fills.
 pub(crate) struct RouteLane {
     pub(crate) route: RouteState,
+    pub(crate) source: Source,
     pub(crate) slots: Slots,
 }
 
@@ -246,7 +247,7 @@ impl<N: Network> Work<N> {
             let slots = &self.fetch_slots;
             return self.fetch.next(|peer| has_slot(slots, peer));
         }
-        let RouteLane { route, slots } = &mut self.routes[usize::from(index)];
+        let RouteLane { route, slots, .. } = &mut self.routes[usize::from(index)];
         let next = match route {
             RouteState::Walk(walk) => walk.next(closest.into(), |peer| has_slot(slots, peer)),
             RouteState::Delegated => return Next::Wait,

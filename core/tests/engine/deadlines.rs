@@ -122,7 +122,7 @@ fn a_query_without_time_asks_nobody() {
 fn a_query_without_end_has_no_timer_but_its_contacts() {
     let mut bench = Bench::new();
     let forever = config().with_timeout(std::time::Duration::MAX).with_request_timeout(ms(200));
-    let id = bench.start(query().route(Route::Delegated).fetch_from([1]).config(forever));
+    let id = bench.start(query().route(Route::delegated()).fetch_from([1]).config(forever));
     bench.pass(ms(200));
     assert_eq!(bench.engine.poll_timeout(), None);
     assert!(bench.is_live(id), "the lookup is still under way");
@@ -145,8 +145,8 @@ fn time_that_goes_back_counts_as_the_latest_seen() {
 #[test]
 fn a_cancelled_query_releases_all_and_says_so_once() {
     let mut bench = Bench::new();
-    let walk = Route::Walk { target: key(0), candidates: vec![1, 2, 3, 4] };
-    let id = bench.start(query().route(walk).route(Route::Delegated).fetch_from([7]));
+    let walk = Route::walk_from(key(0), vec![1, 2, 3, 4]);
+    let id = bench.start(query().route(walk).route(Route::delegated()).fetch_from([7]));
     assert!(bench.engine.cancel(bench.now, id));
     assert!(!bench.engine.cancel(bench.now, id), "only once");
     bench.drain();

@@ -47,7 +47,7 @@ fn the_answer_names_its_peer_and_both_times() {
 fn providers_that_a_walk_finds_are_fetched_from_in_the_fetch_lanes_own_slots() {
     let mut bench = Bench::new();
     let search = query()
-        .route(Route::Walk { target: key(0), candidates: vec![1, 2, 3] })
+        .route(Route::walk_from(key(0), vec![1, 2, 3]))
         .fetch_providers()
         .config(config().with_fan_out(2));
     let id = bench.start(search);
@@ -67,7 +67,7 @@ fn providers_that_a_walk_finds_are_fetched_from_in_the_fetch_lanes_own_slots() {
 #[test]
 fn a_peer_may_be_asked_in_both_lanes_but_once_in_each() {
     let mut bench = Bench::new();
-    let search = query().route(Route::Walk { target: key(0), candidates: vec![1] }).fetch_providers();
+    let search = query().route(Route::walk_from(key(0), vec![1])).fetch_providers();
     let id = bench.start(search);
     bench.reply(1, Reply::with_providers(vec![1]));
     assert_eq!(bench.asked(), [1]);
@@ -79,7 +79,7 @@ fn a_peer_may_be_asked_in_both_lanes_but_once_in_each() {
 #[test]
 fn providers_are_ignored_by_a_query_that_does_not_fetch() {
     let mut bench = Bench::new();
-    let id = bench.start(query().route(Route::Walk { target: key(0), candidates: vec![1] }));
+    let id = bench.start(query().route(Route::walk_from(key(0), vec![1])));
     bench.reply(1, Reply::with_providers(vec![2]));
     assert_eq!(bench.outcome(id).stats.contacted, 1);
 }

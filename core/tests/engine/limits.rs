@@ -22,7 +22,7 @@ fn one_query_too_many_is_refused_and_told_why() {
 #[test]
 fn a_setting_out_of_its_range_is_refused_by_name() {
     let mut bench = Bench::new();
-    let too_many_routes = (0..17).fold(query(), |query, _| query.route(Route::Delegated));
+    let too_many_routes = (0..17).fold(query(), |query, _| query.route(Route::delegated()));
     let cases = [
         (query().config(config().with_max_results(0)), "max_results is 0, and must be from 1 to 1024"),
         (query().config(config().with_max_results(1025)), "max_results is 1025, and must be from 1 to 1024"),
@@ -45,7 +45,7 @@ fn a_setting_out_of_its_range_is_refused_by_name() {
 fn a_flood_in_a_reply_is_read_up_to_the_caps_and_the_rest_counted() {
     let caps = Caps { items_per_reply: 2, closer_per_reply: 3, providers_per_reply: 4, ..Caps::default() };
     let mut bench = capped(caps);
-    let walk = Route::Walk { target: key(0), candidates: vec![1] };
+    let walk = Route::walk_from(key(0), vec![1]);
     let id = bench.start(query().route(walk).fetch_providers().config(config().with_fan_out(100)));
     bench.reply(
         1,
@@ -64,7 +64,7 @@ fn a_flood_in_a_reply_is_read_up_to_the_caps_and_the_rest_counted() {
 #[test]
 fn a_full_route_drops_the_farthest_that_was_not_contacted() {
     let mut bench = capped(Caps { candidates_max: 3, ..Caps::default() });
-    let walk = Route::Walk { target: key(0), candidates: vec![10, 20, 30] };
+    let walk = Route::walk_from(key(0), vec![10, 20, 30]);
     let id = bench.start(query().route(walk).config(config().with_fan_out(1)));
     bench.closer(10, &[5, 40]);
     assert_eq!(bench.asked(), [5]);
@@ -77,7 +77,7 @@ fn a_full_route_drops_the_farthest_that_was_not_contacted() {
 #[test]
 fn more_first_candidates_than_the_cap_are_dropped_and_counted() {
     let mut bench = capped(Caps { candidates_max: 4, ..Caps::default() });
-    let walk = Route::Walk { target: key(0), candidates: (1..=10).collect() };
+    let walk = Route::walk_from(key(0), (1..=10).collect());
     let id = bench.start(query().route(walk).fetch_from(100..110));
     assert_eq!(bench.engine.status(id).unwrap().dropped, 12);
 }
@@ -146,7 +146,7 @@ fn invented_peers_leave_other_queries_their_candidates() {
     let mut bench = capped(Caps { peers_max: 400, ..Caps::default() });
     let mut invented = (1_000_000..).step_by(1);
     for liar in 0..10 {
-        let walk = Route::Walk { target: key(0), candidates: vec![liar + 1] };
+        let walk = Route::walk_from(key(0), vec![liar + 1]);
         bench.start(query().route(walk).config(config().with_fan_out(1)));
         for _ in 0..5 {
             let (_, peer, _) = *bench.contacts.last().unwrap();
@@ -164,7 +164,7 @@ fn invented_peers_leave_other_queries_their_candidates() {
 #[test]
 fn a_walk_that_may_hold_no_more_peers_takes_a_closer_one_for_a_farther() {
     let mut bench = capped(Caps { peers_max: 4, ..Caps::default() });
-    let walk = Route::Walk { target: key(0), candidates: vec![10, 20, 30] };
+    let walk = Route::walk_from(key(0), vec![10, 20, 30]);
     bench.start(query().route(walk).config(config().with_fan_out(1)));
     bench.closer(10, &[40, 5]);
     assert_eq!(bench.asked(), [5], "in the place of 30");
@@ -192,7 +192,7 @@ fn a_waiting_contact_whose_query_ends_leaves_its_peers_queue() {
 fn a_walk_waits_for_a_busy_peer_rather_than_converge_without_it() {
     let mut bench = capped(Caps { contacts_per_peer: 1, ..Caps::default() });
     let other = bench.start(query().fetch_from([1]));
-    let walk = Route::Walk { target: key(0), candidates: vec![1, 2] };
+    let walk = Route::walk_from(key(0), vec![1, 2]);
     let id = bench.start(query().route(walk).config(config().with_closest(2)));
     assert_eq!(bench.asked(), [1, 2]);
     bench.closer(2, &[]);
@@ -214,7 +214,7 @@ fn check_says_what_start_would_say() {
 #[test]
 fn the_local_peer_is_never_asked() {
     let mut bench = Bench::new();
-    let walk = Route::Walk { target: key(0), candidates: vec![LOCAL] };
+    let walk = Route::walk_from(key(0), vec![LOCAL]);
     let id = bench.start(query().route(walk).fetch_from([LOCAL]));
     assert_eq!(bench.outcome(id).stats.contacted, 0);
     bench.assert_nothing_left();

@@ -9,7 +9,7 @@ fn many(count: u32) {
         .map(|n| {
             // Peers shared by some, so that some wait for others.
             let first = n / 8 * 4;
-            let walk = Route::Walk { target: key(0), candidates: vec![first, first + 1, first + 2] };
+            let walk = Route::walk_from(key(0), vec![first, first + 1, first + 2]);
             bench.start(query().route(walk).fetch_providers())
         })
         .collect();

@@ -3,7 +3,7 @@ use dragnet_core::{Failure, LookupTotals, Reason, Reply, Route};
 use crate::bench::{Bench, answer, ms, query};
 
 fn delegated() -> dragnet_core::Query<crate::bench::Numbers> {
-    query().route(Route::Delegated).fetch_providers()
+    query().route(Route::delegated()).fetch_providers()
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn a_strangers_answer_is_late_by_what_others_took_and_a_known_peers_by_its_own_t
 fn the_fan_out_rises_while_many_are_overdue_and_falls_back() {
     let mut bench = Bench::new();
     let walk = || {
-        let route = Route::Walk { target: key(0), candidates: (1_000..1_040).collect() };
+        let route = Route::walk_from(key(0), (1_000..1_040).collect());
         query().route(route).config(config().with_adaptive_fan_out(true))
     };
     let fan_out = |bench: &mut Bench| {

@@ -49,7 +49,7 @@ fn a_liar_is_barred_for_a_while_and_skipped_by_fetches_and_walks() {
     let mut bench = Bench::new();
     (0..3).for_each(|_| lie(&mut bench, 1));
     assert_eq!(bench.engine.metrics().peers_barred, 1);
-    let walk = Route::Walk { target: key(0), candidates: vec![1, 2] };
+    let walk = Route::walk_from(key(0), vec![1, 2]);
     let id = bench.start(query().route(walk).fetch_from([1, 3]));
     assert_eq!(bench.asked(), [2, 3]);
     assert_eq!(bench.engine.status(id).unwrap().barred, 2);

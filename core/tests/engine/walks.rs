@@ -3,7 +3,7 @@ use dragnet_core::{Failure, Reason, Reply, Route, Step};
 use crate::bench::{Bench, LOCAL, answer, config, key, ms, query};
 
 fn walk(candidates: &[u32]) -> dragnet_core::Query<crate::bench::Numbers> {
-    query().route(Route::Walk { target: key(0), candidates: candidates.to_vec() })
+    query().route(Route::walk_from(key(0), candidates.to_vec()))
 }
 
 #[test]
@@ -140,8 +140,8 @@ fn a_request_timeout_before_the_soft_one_fails_without_being_overdue() {
 fn two_routes_walk_side_by_side_and_share_results() {
     let mut bench = Bench::new();
     let routes = query()
-        .route(Route::Walk { target: key(0), candidates: vec![1] })
-        .route(Route::Walk { target: key(u32::MAX), candidates: vec![u32::MAX - 1] });
+        .route(Route::walk_from(key(0), vec![1]))
+        .route(Route::walk_from(key(u32::MAX), vec![u32::MAX - 1]));
     let id = bench.start(routes);
     assert_eq!(bench.asked(), [1, u32::MAX - 1]);
     bench.items(1, &[4]);

@@ -83,8 +83,8 @@ fn a_walk_without_candidates_begins_at_those_the_transport_names() {
     rig.block_on(handle.collect()).expect("an outcome");
     assert_eq!(wire.asked_closest(), [20, 30]);
 
-    let named = Query::new("a question")
-        .route(Route::Walk { target: dragnet_core::Key::of(b"somewhere"), candidates: vec![7] });
+    let named =
+        Query::new("a question").route(Route::walk_from(dragnet_core::Key::of(b"somewhere"), vec![7]));
     let handle = rig.query(named);
     let (_, outcome) = rig.block_on(handle.collect()).expect("an outcome");
     assert_eq!(outcome.stats.contacted, 1);
@@ -103,7 +103,7 @@ fn a_delegated_lookup_reports_many_times() {
         (ms(30), bring(2)),
         (ms(40), Event::Done { request, totals }),
     ]);
-    let handle = rig.query(Query::new("a question").route(Route::Delegated));
+    let handle = rig.query(Query::new("a question").route(Route::delegated()));
     let (found, outcome) = rig.block_on(handle.collect()).expect("an outcome");
     assert_eq!(found.iter().map(|found| found.item.id).collect::<Vec<_>>(), [1, 2]);
     assert_eq!((outcome.reason, outcome.stats.contacted), (Reason::Converged, 12));

@@ -40,7 +40,7 @@ fn tables(setup: &Setup, ledger: &Ledger, event: &Event) -> Verdict {
     let mut lookups_max = 0;
     for (_, asked) in ledger.live() {
         let routes = &asked.query.routes;
-        let lookups = routes.iter().filter(|route| matches!(route, Route::Delegated)).count();
+        let lookups = routes.iter().filter(|route| matches!(route, Route::Delegated { .. })).count();
         lookups_max += lookups;
         candidates_max += (routes.len() - lookups + 1) * caps.candidates_max;
     }

@@ -49,7 +49,7 @@ fn a_limit_of_no_invalid_answers_bars_at_the_first() {
 #[test]
 fn counts_of_four_billion_saturate() {
     let mut engine = engine(EngineConfig::default());
-    let query = Query::new(7).route(Route::Delegated).fetch_from([1, 2, 3]);
+    let query = Query::new(7).route(Route::delegated()).fetch_from([1, 2, 3]);
     let (query, requests) = start(&mut engine, query);
     let [lookup, contacts @ ..] = &requests[..] else { panic!("nobody is asked") };
     let most = LookupTotals { contacted: u32::MAX, replied: u32::MAX, failed: u32::MAX };
@@ -64,7 +64,7 @@ fn counts_of_four_billion_saturate() {
 fn a_lookup_whose_last_reply_is_enough_is_not_released() {
     let mut engine = engine(EngineConfig::default());
     let config = QueryConfig::balanced().with_max_results(1);
-    let (_, requests) = start(&mut engine, Query::new(7).route(Route::Delegated).config(config));
+    let (_, requests) = start(&mut engine, Query::new(7).route(Route::delegated()).config(config));
     engine.handle_reply(NOW, requests[0], Reply::with_items(vec![Note { id: 1, version: 0 }]));
     let outputs = drain(&mut engine);
     let [Output::Found { .. }, Output::Finished { outcome, .. }] = &outputs[..] else {
@@ -85,7 +85,7 @@ fn at_least_one_contact_may_be_in_flight_to_a_peer() {
 fn the_first_to_wait_for_a_peer_is_the_first_to_be_let_through() {
     let caps = Caps { contacts_per_peer: 1, ..Caps::default() };
     let mut engine = engine(EngineConfig::default().with_caps(caps));
-    let walk = Route::Walk { target: dragnet_core::Key::of(b"here"), candidates: vec![1] };
+    let walk = Route::walk_from(dragnet_core::Key::of(b"here"), vec![1]);
     let (_, requests) = start(&mut engine, Query::new(7).route(walk).fetch_providers());
     let (second, waiting) = start(&mut engine, Query::new(7).fetch_from([1]));
     assert_eq!((requests.len(), waiting.len()), (1, 0));

@@ -275,9 +275,9 @@ fn query(plan: &Plan) -> Query<Toy> {
     for route in &plan.routes {
         query = query.route(match route {
             RoutePlan::Walk { target, candidates } => {
-                Route::Walk { target: Key::of(&[*target]), candidates: candidates.clone() }
+                Route::walk_from(Key::of(&[*target]), candidates.clone())
             }
-            RoutePlan::Delegated => Route::Delegated,
+            RoutePlan::Delegated => Route::delegated(),
         });
     }
     query.providers = plan.providers;

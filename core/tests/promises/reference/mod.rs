@@ -152,7 +152,9 @@ impl Reference {
         if query.config.timeout.is_zero() || self.now == Time::MAX {
             return self.finish(id, Reason::DeadlineReached);
         }
-        for (index, _) in query.routes.iter().enumerate().filter(|(_, r)| matches!(r, Route::Delegated)) {
+        for (index, _) in
+            query.routes.iter().enumerate().filter(|(_, r)| matches!(r, Route::Delegated { .. }))
+        {
             let step = Step::Route(index as u16);
             let sequence = self.next();
             self.lane(id, step).lookup = Some(sequence);
