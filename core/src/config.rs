@@ -55,6 +55,11 @@ pub struct Caps {
     pub closer_per_reply: usize,
     /// Providers read from one reply. 128.
     pub providers_per_reply: usize,
+    /// Items that a query holds back for a quorum or its end, all versions counted
+    /// ([`Delivery`](crate::Delivery)). 1 024.
+    pub held_max: usize,
+    /// Of these, with one id; the first is always held. 16.
+    pub versions_max: usize,
 }
 
 impl Default for Caps {
@@ -69,6 +74,8 @@ impl Default for Caps {
             items_per_reply: 1024,
             closer_per_reply: 20,
             providers_per_reply: 128,
+            held_max: 1024,
+            versions_max: 16,
         }
     }
 }

@@ -79,6 +79,7 @@ mod arena;
 mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod delivery;
 #[doc(hidden)]
 pub mod doc;
 mod engine;
@@ -97,12 +98,13 @@ mod time;
 mod timers;
 
 pub use config::{Caps, EngineConfig, ReputationConfig};
+pub use delivery::Delivery;
 pub use engine::QueryEngine;
 #[cfg(feature = "sabotage")]
 #[doc(hidden)]
 pub use engine::Sabotage;
 pub use key::{Distance, Key};
-pub use network::{Failure, Invalid, Item, LookupTotals, Network, Reply, Source, Validator};
+pub use network::{Failure, Invalid, Item, LookupTotals, Network, Reply, Selector, Source, Validator};
 pub use output::{Found, Output, RequestId, StartError, Step};
 pub use query::{Outcome, Query, QueryConfig, QueryId, QueryStats, Reason, Route};
 pub use stats::{Histogram, LiveState, Metrics, PeerReport};

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use core::fmt::Debug;
 use core::hash::Hash;
 use core::time::Duration;
@@ -92,6 +93,37 @@ where
 {
     fn validate(&self, request: &N::Request, item: &N::Item) -> Result<(), Invalid> {
         self(request, item)
+    }
+}
+
+/// Says which of two items with one id is the better answer: the newer record, the longer chain.
+/// Implemented by closures, and shared between queries in an `Arc`.
+///
+/// ```
+/// # use core::cmp::Ordering;
+/// # use dragnet_core::{Selector, doc::{Book, Library}};
+/// let longest_title = |_request: &String, one: &Book, other: &Book| {
+///     one.title.len().cmp(&other.title.len())
+/// };
+/// # fn check(selector: impl Selector<Library>) {
+/// #     let book = |title: &str| Book { isbn: 1, title: title.into() };
+/// #     assert_eq!(selector.compare(&"1".into(), &book("ab"), &book("a")), Ordering::Greater);
+/// # }
+/// # check(longest_title);
+/// ```
+pub trait Selector<N: Network>: Send + Sync {
+    /// [`Ordering::Greater`] if `one` is the better answer to `request`, [`Ordering::Less`] if `other`
+    /// is. Of equals the one with more votes is taken, or else the first. One that contradicts itself
+    /// does no harm, but that any of them may be taken.
+    fn compare(&self, request: &N::Request, one: &N::Item, other: &N::Item) -> Ordering;
+}
+
+impl<N: Network, F> Selector<N> for F
+where
+    F: Fn(&N::Request, &N::Item, &N::Item) -> Ordering + Send + Sync,
+{
+    fn compare(&self, request: &N::Request, one: &N::Item, other: &N::Item) -> Ordering {
+        self(request, one, other)
     }
 }
 

@@ -142,6 +142,9 @@ pub struct Found<N: Network> {
     pub response_time: Option<Duration>,
     /// From the start of the query to the delivery.
     pub elapsed: Duration,
+    /// How many peers had given this very item by then; always 1 with
+    /// [`Delivery::Immediate`](crate::Delivery::Immediate).
+    pub votes: u32,
 }
 
 impl<N: Network> Clone for Found<N> {
@@ -157,6 +160,7 @@ impl<N: Network> fmt::Debug for Found<N> {
             .field("from", &self.from)
             .field("response_time", &self.response_time)
             .field("elapsed", &self.elapsed)
+            .field("votes", &self.votes)
             .finish()
     }
 }
@@ -167,6 +171,7 @@ impl<N: Network> PartialEq for Found<N> {
             && self.from == other.from
             && self.response_time == other.response_time
             && self.elapsed == other.elapsed
+            && self.votes == other.votes
     }
 }
 

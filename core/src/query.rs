@@ -7,8 +7,9 @@ use core::time::Duration;
 
 use uuid::Uuid;
 
+use crate::delivery::Delivery;
 use crate::key::Key;
-use crate::network::{Network, Source, Validator};
+use crate::network::{Network, Selector, Source, Validator};
 
 /// Names a query for as long as anybody cares. Drawn from the engine's seed, so that two runs of one
 /// seed name their queries alike.
@@ -67,6 +68,9 @@ pub struct Query<N: Network> {
     pub providers: bool,
     /// Judges the items; without one, all are valid.
     pub validator: Option<Arc<dyn Validator<N>>>,
+    /// Prefers one of several items with one id, where they are held back
+    /// ([`Delivery`]); without one, votes decide.
+    pub selector: Option<Arc<dyn Selector<N>>>,
     /// Limits and pace.
     pub config: QueryConfig,
 }
@@ -80,6 +84,7 @@ impl<N: Network> Query<N> {
             peers: Vec::new(),
             providers: false,
             validator: None,
+            selector: None,
             config: QueryConfig::default(),
         }
     }
@@ -120,6 +125,20 @@ impl<N: Network> Query<N> {
         self
     }
 
+    /// Prefers the better of two items with one id, where they are held back: see [`Delivery`].
+    #[must_use]
+    pub fn selector(mut self, selector: impl Selector<N> + 'static) -> Self {
+        self.selector = Some(Arc::new(selector));
+        self
+    }
+
+    /// Prefers the better of two items by a selector that other queries share.
+    #[must_use]
+    pub fn shared_selector(mut self, selector: Arc<dyn Selector<N>>) -> Self {
+        self.selector = Some(selector);
+        self
+    }
+
     /// Sets limits and pace.
     #[must_use]
     pub fn config(mut self, config: QueryConfig) -> Self {
@@ -136,6 +155,7 @@ impl<N: Network> Clone for Query<N> {
             peers: self.peers.clone(),
             providers: self.providers,
             validator: self.validator.clone(),
+            selector: self.selector.clone(),
             config: self.config.clone(),
         }
     }
@@ -149,6 +169,7 @@ impl<N: Network> fmt::Debug for Query<N> {
             .field("peers", &self.peers)
             .field("providers", &self.providers)
             .field("validator", &self.validator.is_some())
+            .field("selector", &self.selector.is_some())
             .field("config", &self.config)
             .finish()
     }
@@ -261,6 +282,8 @@ pub struct QueryConfig {
     pub request_timeout: Duration,
     /// A walk converges when so many of the closest have answered: Kademlia's k. At least 1. 20.
     pub closest: usize,
+    /// When an item is delivered. Immediately.
+    pub delivery: Delivery,
 }
 
 impl QueryConfig {
@@ -276,6 +299,7 @@ impl QueryConfig {
             soft_timeout: Duration::from_secs(1),
             request_timeout: Duration::from_secs(10),
             closest: 20,
+            delivery: Delivery::Immediate,
         }
     }
 
@@ -351,6 +375,13 @@ impl QueryConfig {
         self.closest = closest;
         self
     }
+
+    /// Sets [`delivery`](Self::delivery).
+    #[must_use]
+    pub const fn with_delivery(mut self, delivery: Delivery) -> Self {
+        self.delivery = delivery;
+        self
+    }
 }
 
 /// [`QueryConfig::balanced`].
@@ -366,12 +397,14 @@ impl Default for QueryConfig {
 pub enum Reason {
     /// `max_results` items were delivered.
     EnoughResults,
+    /// `max_results` items were delivered, each by a [`Delivery::Quorum`].
+    QuorumReached,
     /// Every route came to its end, and nobody that it found is left to ask: no better answer can come.
     Converged,
     /// Nobody is left to ask, and a walk ran out of candidates before the k closest had answered, or
     /// there was no route.
     Exhausted,
-    /// Time was up. What was found by then has been delivered.
+    /// Time was up. What was found by then has been delivered; what was held back is delivered now.
     DeadlineReached,
     /// The asker no longer wants the answers.
     Cancelled,
@@ -381,6 +414,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::EnoughResults => "enough results",
+            Self::QuorumReached => "quorum reached",
             Self::Converged => "converged",
             Self::Exhausted => "exhausted",
             Self::DeadlineReached => "deadline reached",
@@ -421,6 +455,12 @@ pub struct QueryStats {
     pub invalid: u32,
     /// Valid items whose id had been seen in this query.
     pub duplicate: u32,
+    /// Of these, items that differed from an earlier one with their id. Noticed where items are held
+    /// back ([`Delivery`]), 0 with [`Delivery::Immediate`].
+    pub conflicting: u32,
+    /// Ids of items that were held back and not delivered by the end, since `max_results` others were,
+    /// or the query was cancelled.
+    pub withheld: u32,
     /// Items, closer peers and providers over a cap, and candidates pushed out by closer ones.
     pub dropped: u32,
     /// Candidates skipped because they were barred.

@@ -53,6 +53,10 @@ pub struct Metrics {
     pub invalid: u64,
     /// Valid items that their query had seen.
     pub duplicate: u64,
+    /// Of these, items that differed from an earlier one with their id.
+    pub conflicting: u64,
+    /// Ids of items that were held back and never delivered.
+    pub withheld: u64,
     /// Items, peers and candidates over a cap.
     pub dropped: u64,
     /// Peers barred, each time counted.

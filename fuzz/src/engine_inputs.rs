@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use dragnet_core::{
-    Caps, EngineConfig, Failure, Invalid, Item, Key, LiveState, LookupTotals, Network, Output, Query,
+    Caps, Delivery, EngineConfig, Failure, Invalid, Item, Key, LiveState, LookupTotals, Network, Output, Query,
     QueryConfig, QueryEngine, QueryId, Reply, RequestId, Route, Source, StartError, Step, Time,
 };
 
@@ -22,6 +22,8 @@ const CAPS: Caps = Caps {
     items_per_reply: 4,
     closer_per_reply: 4,
     providers_per_reply: 4,
+    held_max: 6,
+    versions_max: 2,
 };
 
 /// Peers are bytes, those from 12 up behind a second source.
@@ -171,7 +173,14 @@ impl Run {
         }
         query.peers = peers(bytes)?;
         query.providers = bytes.arbitrary()?;
-        if bytes.arbitrary()? {
+        let extras: u8 = bytes.arbitrary()?;
+        query.config.delivery = match extras >> 1 & 3 {
+            0 | 1 => Delivery::Immediate,
+            2 => Delivery::Quorum(2),
+            _ => Delivery::BestAtEnd,
+        };
+        let config = query.config.clone();
+        if extras & 1 == 1 {
             query = query.validator(
                 |_: &u8, answer: &Answer| {
                     if answer.0 & 1 == 0 { Ok(()) } else { Err(Invalid::new("odd")) }
@@ -316,7 +325,8 @@ impl Run {
                 let asked = self.live.get_mut(&query).expect("only live queries find something");
                 assert!(asked.found.insert(found.item.id()), "{query} finds {} twice", found.item.id());
                 assert!(asked.found.len() <= asked.config.max_results, "{query} finds too much");
-                assert!(self.now < asked.deadline, "{query} finds something after its deadline");
+                let is_held = asked.config.delivery != Delivery::Immediate;
+                assert!(is_held || self.now < asked.deadline, "{query} finds something after its deadline");
             }
             Output::Finished { query, outcome } => {
                 let asked = self.live.remove(&query).expect("a query finishes once");

@@ -116,6 +116,7 @@ const fn reason_code(reason: Reason) -> u64 {
         Reason::Exhausted => 3,
         Reason::DeadlineReached => 4,
         Reason::Cancelled => 5,
+        Reason::QuorumReached => 7,
         _ => 6,
     }
 }

@@ -1,20 +1,13 @@
 //! What a reply brings: items to the queries, peers to the lanes, a verdict to the reputation.
 
 use alloc::vec::Vec;
-use core::time::Duration;
+use core::hash::BuildHasher;
 
 use super::QueryEngine;
-use crate::lookup::{Contact, Lane, Offer, RouteState, State};
+use crate::lookup::{Answers, Contact, Lane, LiveQuery, Offer, Origin, RouteState, State, Vote, accept};
 use crate::network::{Network, Reply};
-use crate::output::{Found, Output};
 use crate::peers::{Named, PeerIndex, Tag};
 use crate::query::Reason;
-
-/// Who gave an item, and how fast.
-struct Origin<N: Network> {
-    from: Option<N::Peer>,
-    response_time: Option<Duration>,
-}
 
 /// What became of the items of one reply.
 struct Verdict {
@@ -34,7 +27,7 @@ impl<N: Network> QueryEngine<N> {
         self.conditions.replied(response_time);
         self.metrics.response_time.record(crate::time::nanos(response_time));
         let origin = Origin { from: Some(self.peers.peer(peer).clone()), response_time: Some(response_time) };
-        let verdict = self.deliver(work, &origin, reply.items, reply.invalid);
+        let verdict = self.deliver(work, lane, &origin, reply.items, reply.invalid);
         if verdict.is_invalid {
             self.count_invalid(peer);
         } else {
@@ -49,7 +42,7 @@ impl<N: Network> QueryEngine<N> {
     /// Takes in what a lookup has found so far.
     pub(super) fn absorb_progress(&mut self, work: u32, lane: Lane, from: Option<N::Peer>, reply: Reply<N>) {
         let origin = Origin { from, response_time: None };
-        let verdict = self.deliver(work, &origin, reply.items, reply.invalid);
+        let verdict = self.deliver(work, lane, &origin, reply.items, reply.invalid);
         if verdict.is_invalid
             && let Some(peer) = origin.from.and_then(|peer| self.peers.intern(self.now, peer))
             && peer != PeerIndex::LOCAL
@@ -62,8 +55,15 @@ impl<N: Network> QueryEngine<N> {
         }
     }
 
-    /// Hands the valid and new ones among the items to the queries.
-    fn deliver(&mut self, work: u32, origin: &Origin<N>, items: Vec<N::Item>, unreadable: u32) -> Verdict {
+    /// Hands the valid and new ones among the items to the queries, or to the ballot.
+    fn deliver(
+        &mut self,
+        work: u32,
+        lane: Lane,
+        origin: &Origin<N>,
+        items: Vec<N::Item>,
+        unreadable: u32,
+    ) -> Verdict {
         let mut verdict = Verdict { is_invalid: unreadable > 0, has_ended: false };
         #[cfg(feature = "sabotage")]
         self.spoil_answers(work);
@@ -71,6 +71,7 @@ impl<N: Network> QueryEngine<N> {
         self.metrics.invalid += u64::from(unreadable);
         let read = items.len().min(self.config.caps.items_per_reply);
         self.count_dropped(work, items.len() - read);
+        let mut held = 0;
         for item in items.into_iter().take(read) {
             let piece = &mut self.works[work];
             let judged = piece.validator.as_ref().map(|judge| judge.validate(&piece.request, &item));
@@ -78,10 +79,20 @@ impl<N: Network> QueryEngine<N> {
                 piece.counts.invalid += 1;
                 self.metrics.invalid += 1;
                 verdict.is_invalid = true;
-            } else if !piece.answers.accept(&item, self.hasher) {
-                piece.counts.duplicate += 1;
-                self.metrics.duplicate += 1;
-            } else if self.give(work, origin, item) {
+                continue;
+            }
+            let has_ended = match &mut piece.answers {
+                Answers::Held(_) => self.vote(work, lane, origin, item, &mut held),
+                Answers::Delivered(ids) => {
+                    let is_new = accept(ids, &item, self.hasher);
+                    if !is_new {
+                        piece.counts.duplicate += 1;
+                        self.metrics.duplicate += 1;
+                    }
+                    is_new && self.give(work, origin, item, 1, Reason::EnoughResults)
+                }
+            };
+            if has_ended {
                 verdict.has_ended = true;
                 break;
             }
@@ -89,32 +100,65 @@ impl<N: Network> QueryEngine<N> {
         verdict
     }
 
+    /// Counts a vote for an item, `held` items of its reply being held already; true if the work has
+    /// ended by it.
+    fn vote(&mut self, work: u32, lane: Lane, origin: &Origin<N>, item: N::Item, held: &mut u32) -> bool {
+        let voter = origin.from.as_ref().map(|peer| Vote::Peer(self.hasher.hash_one(peer)));
+        let vote = voter.unwrap_or(Vote::Route(lane));
+        let Self { works, queries, metrics, .. } = self;
+        let piece = &mut works[work];
+        let Answers::Held(ballot) = &mut piece.answers else { return false };
+        // Of one reply no more than can be wanted, or a flood would leave no room for the truth.
+        let results_max = piece.queries.iter().map(|&query| queries[query].results_max).max();
+        let has_room = results_max.is_some_and(|results_max| *held < results_max);
+        let cast = ballot.cast(item, vote, origin, has_room, self.hasher);
+        *held += u32::from(cast.is_new);
+        piece.counts.duplicate += u32::from(cast.is_known);
+        piece.counts.conflicting += u32::from(cast.is_conflicting);
+        metrics.duplicate += u64::from(cast.is_known);
+        metrics.conflicting += u64::from(cast.is_conflicting);
+        let elected = cast.elected.map(|place| ballot.deliver(place));
+        self.count_dropped(work, usize::from(cast.is_dropped));
+        let Some((item, origin, votes)) = elected else { return false };
+        self.give(work, &origin, item, votes, Reason::QuorumReached)
+    }
+
     /// Gives an item to every query of the work; true if that was the last for all of them.
-    fn give(&mut self, work: u32, origin: &Origin<N>, item: N::Item) -> bool {
+    fn give(&mut self, work: u32, origin: &Origin<N>, item: N::Item, votes: u32, enough: Reason) -> bool {
         let queries = self.works[work].queries.clone();
         let (&last, others) = queries.split_last().expect("work ends with its last query");
         for &query in others {
-            self.give_one(query, origin, item.clone());
+            self.give_one(query, origin, item.clone(), votes, enough);
         }
-        self.give_one(last, origin, item)
+        self.give_one(last, origin, item, votes, enough)
     }
 
-    fn give_one(&mut self, slot: u32, origin: &Origin<N>, item: N::Item) -> bool {
-        let query = &mut self.queries[slot];
-        let elapsed = self.now.since(query.started);
-        query.results += 1;
-        if query.results == 1 {
-            query.first_item = self.now;
-        }
+    fn give_one(&mut self, slot: u32, origin: &Origin<N>, item: N::Item, votes: u32, enough: Reason) -> bool {
+        let Self { queries, outputs, metrics, now, .. } = self;
+        let query = &mut queries[slot];
+        outputs.push_back(query.found(*now, origin, item, votes));
+        metrics.results += 1;
         let results_max = query.results_max;
         #[cfg(feature = "sabotage")]
         let results_max = super::sabotage::spoil_results_max(self.sabotage, results_max);
         let is_enough = query.results == results_max;
-        let Origin { from, response_time } = origin;
-        let found = Found { item, from: from.clone(), response_time: *response_time, elapsed };
-        self.outputs.push_back(Output::Found { query: query.id, found });
-        self.metrics.results += 1;
-        is_enough && self.finish(slot, Reason::EnoughResults)
+        is_enough && self.finish(slot, enough)
+    }
+
+    /// Gives a query that ends what was held back for it; counts the ids that it does not get.
+    pub(super) fn give_rest(&mut self, query: &mut LiveQuery, reason: Reason) -> u32 {
+        let work = &self.works[query.work];
+        let Answers::Held(ballot) = &work.answers else { return 0 };
+        let rest = ballot.rest(&work.request);
+        let wanted = query.results_max.saturating_sub(query.results) as usize;
+        let given = if reason == Reason::Cancelled { 0 } else { wanted.min(rest.len()) };
+        for &(item, origin, votes) in &rest[..given] {
+            self.outputs.push_back(query.found(self.now, origin, item.clone(), votes));
+        }
+        self.metrics.results += given as u64;
+        let withheld = rest.len() - given;
+        self.metrics.withheld += withheld as u64;
+        u32::try_from(withheld).unwrap_or(u32::MAX)
     }
 
     fn offer_all(&mut self, work: u32, lane: Lane, closer: Vec<N::Peer>, providers: Vec<N::Peer>) {

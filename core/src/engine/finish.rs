@@ -18,16 +18,17 @@ impl<N: Network> QueryEngine<N> {
     /// the peers' fault.
     pub(super) fn finish_at(&mut self, slot: u32, reason: Reason, at: Time) -> bool {
         self.timers.cancel(Timer::Deadline(slot));
-        let query = self.queries.remove(slot);
+        let mut query = self.queries.remove(slot);
         let entry = self.by_id.find_entry(id_hash(query.id), |&other| other == slot);
         entry.expect("a live query is found by its id").remove();
 
+        let withheld = self.give_rest(&mut query, reason);
         self.works[query.work].queries.retain(|other| *other != slot);
         let is_last = self.works[query.work].queries.is_empty();
         if is_last {
             self.release_contacts(query.work, reason, at);
         }
-        let stats = self.stats_of(&query);
+        let stats = QueryStats { withheld, ..self.stats_of(&query) };
         if is_last {
             let work = self.works.remove(query.work);
             #[cfg(feature = "sabotage")]

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 
 use super::QueryEngine;
-use crate::lookup::{Limits, Phase, State};
+use crate::lookup::{Answers, Limits, Phase, Rules, State};
 use crate::network::Network;
 use crate::output::Output;
 use crate::time::Time;
@@ -15,6 +15,8 @@ use crate::time::Time;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sabotage {
     DeliverTwice,
+    DeliverEarly,
+    GrowHeld,
     OneResultTooMany,
     NeverFinish,
     FinishTwice,
@@ -51,7 +53,20 @@ impl<N: Network> QueryEngine<N> {
     /// Forgets what was delivered.
     pub(super) fn spoil_answers(&mut self, work: u32) {
         if self.is_sabotaged(Sabotage::DeliverTwice) {
-            self.works[work].answers = crate::lookup::Answers::new();
+            match &mut self.works[work].answers {
+                Answers::Delivered(ids) => ids.clear(),
+                Answers::Held(ballot) => ballot.forget_deliveries(),
+            }
+        }
+    }
+
+    pub(super) fn spoil_rules(&self, rules: Rules) -> Rules {
+        match self.sabotage {
+            Some(Sabotage::DeliverEarly) => {
+                Rules { quorum: rules.quorum.map(|votes| votes.saturating_sub(1)), ..rules }
+            }
+            Some(Sabotage::GrowHeld) => Rules { held_max: rules.held_max + 1, ..rules },
+            _ => rules,
         }
     }
 

@@ -1,12 +1,17 @@
 //! Admission: what may start, and how it is set up.
 
+use alloc::boxed::Box;
+
 use rand_core::Rng;
 use smallvec::SmallVec;
 use uuid::Builder;
 
 use super::{QueryEngine, id_hash};
-use crate::config::EngineConfig;
-use crate::lookup::{Answers, Counts, Fetch, Lane, Limits, LiveQuery, RouteLane, RouteState, Walk, Work};
+use crate::config::{Caps, EngineConfig};
+use crate::delivery::Delivery;
+use crate::lookup::{
+    Answers, Ballot, Counts, Fetch, Lane, Limits, LiveQuery, RouteLane, RouteState, Rules, Walk, Work,
+};
 use crate::network::Network;
 use crate::output::StartError;
 use crate::pacing::Slots;
@@ -53,6 +58,9 @@ impl<N: Network> QueryEngine<N> {
         within("fan_out", fan_out, 1, narrow_max)?;
         within("hedges_max", hedges_max, 0, narrow_max)?;
         within("closest", closest, 1, narrow_max)?;
+        if let Delivery::Quorum(votes) = query.config.delivery {
+            within("the quorum", votes, 1, narrow_max)?;
+        }
         within("the number of routes", query.routes.len(), 0, config.caps.routes_max.min(narrow_max - 1))
     }
 
@@ -96,13 +104,14 @@ impl<N: Network> QueryEngine<N> {
 
     fn insert_work(&mut self, query: Query<N>) -> u32 {
         let candidates_max = self.config.caps.candidates_max;
+        let answers = self.answers(&query);
         let mut work = Work {
             request: query.request,
             routes: SmallVec::new(),
             fetch: Fetch::with_capacity(query.peers.len().min(candidates_max)),
             fetch_slots: Slots::default(),
             fetch_providers: query.providers,
-            answers: Answers::new(),
+            answers,
             validator: query.validator,
             limits: Limits::of(&query.config),
             counts: Counts::default(),
@@ -134,6 +143,20 @@ impl<N: Network> QueryEngine<N> {
             }
         }
         work
+    }
+
+    /// Where the answers to a query go.
+    fn answers(&self, query: &Query<N>) -> Answers<N> {
+        let quorum = match query.config.delivery {
+            Delivery::Immediate => return Answers::new(),
+            Delivery::Quorum(votes) => Some(u32::try_from(votes).unwrap_or(u32::MAX)),
+            Delivery::BestAtEnd => None,
+        };
+        let Caps { held_max, versions_max, .. } = self.config.caps;
+        let rules = Rules { quorum, held_max, versions_max };
+        #[cfg(feature = "sabotage")]
+        let rules = self.spoil_rules(rules);
+        Answers::Held(Box::new(Ballot::new(rules, query.selector.clone())))
     }
 
     fn begin_lookups(&mut self, work: u32) {

@@ -1,6 +1,7 @@
 //! The state of one piece of work: its lanes, its answers, and the queries that it serves.
 
 mod answers;
+mod ballot;
 mod candidate;
 mod fetch;
 mod walk;
@@ -13,12 +14,14 @@ use smallvec::SmallVec;
 
 use crate::arena::NONE;
 use crate::network::{Network, Source, Validator};
+use crate::output::{Found, Output};
 use crate::pacing::{Conditions, Pace, Slots};
 use crate::peers::{PeerIndex, PeerTable};
 use crate::query::{QueryConfig, QueryId, QueryStats};
 use crate::time::{Time, nanos};
 
-pub(crate) use answers::Answers;
+pub(crate) use answers::{Answers, accept};
+pub(crate) use ballot::{Ballot, Origin, Rules, Vote};
 pub(crate) use candidate::{Next, State};
 pub(crate) use fetch::Fetch;
 pub(crate) use walk::{Offer, Walk};
@@ -30,7 +33,7 @@ pub(crate) struct Work<N: Network> {
     pub(crate) fetch: Fetch,
     pub(crate) fetch_slots: Slots,
     pub(crate) fetch_providers: bool,
-    pub(crate) answers: Answers<N::Item>,
+    pub(crate) answers: Answers<N>,
     pub(crate) validator: Option<Arc<dyn Validator<N>>>,
     pub(crate) limits: Limits,
     pub(crate) counts: Counts,
@@ -119,6 +122,7 @@ pub(crate) struct Counts {
     pub(crate) hedged: Saturating<u32>,
     pub(crate) invalid: Saturating<u32>,
     pub(crate) duplicate: Saturating<u32>,
+    pub(crate) conflicting: Saturating<u32>,
     pub(crate) dropped: Saturating<u32>,
     pub(crate) barred: Saturating<u32>,
 }
@@ -134,6 +138,8 @@ impl Counts {
             hedged: self.hedged.0,
             invalid: self.invalid.0,
             duplicate: self.duplicate.0,
+            conflicting: self.conflicting.0,
+            withheld: 0,
             dropped: self.dropped.0,
             barred: self.barred.0,
             first_item,
@@ -156,6 +162,23 @@ pub(crate) struct LiveQuery {
 impl LiveQuery {
     pub(crate) fn first_item(&self) -> Option<Duration> {
         (self.results > 0).then(|| self.first_item - self.started)
+    }
+
+    /// Counts an item as delivered, and says so.
+    pub(crate) fn found<N: Network>(
+        &mut self,
+        now: Time,
+        origin: &Origin<N>,
+        item: N::Item,
+        votes: u32,
+    ) -> Output<N> {
+        self.results += 1;
+        if self.results == 1 {
+            self.first_item = now;
+        }
+        let Origin { from, response_time } = origin.clone();
+        let elapsed = now.since(self.started);
+        Output::Found { query: self.id, found: Found { item, from, response_time, elapsed, votes } }
     }
 }
 

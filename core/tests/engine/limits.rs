@@ -1,4 +1,4 @@
-use dragnet_core::{Caps, EngineConfig, QueryEngine, Reason, Reply, Route, StartError};
+use dragnet_core::{Caps, Delivery, EngineConfig, QueryEngine, Reason, Reply, Route, StartError};
 
 use crate::bench::{Bench, LOCAL, Numbers, config, key, ms, query};
 
@@ -31,6 +31,10 @@ fn a_setting_out_of_its_range_is_refused_by_name() {
         (
             query().config(config().with_hedges_max(65_536)),
             "hedges_max is 65536, and must be from 0 to 65535",
+        ),
+        (
+            query().config(config().with_delivery(Delivery::Quorum(0))),
+            "the quorum is 0, and must be from 1 to 65535",
         ),
         (too_many_routes, "the number of routes is 17, and must be from 0 to 16"),
     ];

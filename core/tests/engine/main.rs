@@ -1,5 +1,6 @@
 //! What a user may expect of the engine, contact by contact.
 
+mod answers;
 mod bench;
 mod deadlines;
 mod fetches;

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dragnet_core::{LiveState, Output, QueryId, Route};
+use dragnet_core::{Delivery, LiveState, Output, QueryId, Route};
 
 use super::check::{Place, Verdict, ensure, read};
 use super::ledger::Ledger;
+use super::network::Toy;
 use super::scenario::{Scenario, Setup};
 use super::world::{Event, Input, run};
 
@@ -23,7 +24,7 @@ pub(crate) fn every_table_stays_within_its_cap_and_ends_empty(scenario: &Scenari
         Place::End => {
             tables(&trace.setup, ledger, event)?;
             let is_now_known = event.view.peers.len();
-            one_input(&trace.setup, event, is_now_known.saturating_sub(known))?;
+            one_input(&trace.setup, ledger, event, is_now_known.saturating_sub(known))?;
             known = is_now_known;
             let live = event.view.live;
             ensure(live.queries > 0 || live == LiveState::default(), || {
@@ -74,9 +75,15 @@ fn tables(setup: &Setup, ledger: &Ledger, event: &Event) -> Verdict {
 }
 
 /// What one reply can add.
-fn one_input(setup: &Setup, event: &Event, new_peers: usize) -> Verdict {
+fn one_input(setup: &Setup, ledger: &Ledger, event: &Event, new_peers: usize) -> Verdict {
     let caps = &setup.config.caps;
-    let found = event.outputs.iter().filter(|output| matches!(output, Output::Found { .. })).count();
+    // What was held back comes when it may, with whatever input.
+    let is_found = |output: &&Output<Toy>| {
+        let Output::Found { query, .. } = output else { return false };
+        let asked = ledger.queries.get(query);
+        asked.is_some_and(|asked| asked.config().delivery == Delivery::Immediate)
+    };
+    let found = event.outputs.iter().filter(is_found).count();
     let (items_max, peers_max) = match &event.input {
         Input::Start(query) => {
             let first = |route: &Route<_>| match route {

@@ -56,6 +56,13 @@ can_fail! {
 }
 
 #[test]
+fn the_reference_notices_what_is_delivered_early_or_held_beyond_the_cap() {
+    let property = reference::the_engine_says_what_the_reference_says;
+    notices(Sabotage::DeliverEarly, Setup::forget_nothing, property);
+    notices(Sabotage::GrowHeld, Setup::forget_nothing, property);
+}
+
+#[test]
 fn the_reference_notices_a_barred_peer_contacted() {
     let property = reference::the_engine_says_what_the_reference_says;
     notices(Sabotage::ContactBarred, Setup::forget_nothing, property);

@@ -92,7 +92,7 @@ impl Bars {
                 let is_refused = read.into_iter().any(refuses);
                 let is_enough = event.outputs.iter().any(|output| {
                     matches!(output, Output::Finished { query, outcome }
-                        if *query == open.query && outcome.reason == Reason::EnoughResults)
+                        if *query == open.query && matches!(outcome.reason, Reason::EnoughResults | Reason::QuorumReached))
                 });
                 if reply.invalid > 0 || is_refused && !is_enough {
                     self.invalid(peer, event.now, config);

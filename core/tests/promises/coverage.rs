@@ -13,7 +13,7 @@ use super::world::{Event, Input, Trace, run};
 const SCENARIOS: u64 = 400;
 
 /// What a scenario may reach, and in how many of a hundred it does at least.
-const WANTED: [(&str, u64); 25] = [
+const WANTED: [(&str, u64); 30] = [
     ("an item delivered", 60),
     ("a duplicate", 40),
     ("an invalid answer", 60),
@@ -30,7 +30,12 @@ const WANTED: [(&str, u64); 25] = [
     ("a walk and a fetch in one query", 60),
     ("two sources in one lane", 60),
     ("a lookup that reported", 25),
-    ("enough results", 60),
+    ("enough results", 45),
+    ("quorum reached", 10),
+    ("an item that more than one gave", 15),
+    ("an item held to the deadline", 20),
+    ("a conflict", 25),
+    ("something withheld", 25),
     ("converged", 15),
     ("exhausted", 60),
     ("deadline reached", 60),
@@ -80,6 +85,8 @@ fn counted(trace: &Trace) -> Vec<&'static str> {
         ("an item delivered", metrics.results),
         ("a duplicate", metrics.duplicate),
         ("an invalid answer", metrics.invalid),
+        ("a conflict", metrics.conflicting),
+        ("something withheld", metrics.withheld),
         ("an overdue contact", metrics.contacts_overdue),
         ("a hedge", metrics.contacts_hedged),
         ("a contact waiting", waiting.unwrap_or(0)),
@@ -99,6 +106,7 @@ fn ends(trace: &Trace) -> Vec<&'static str> {
         let Output::Finished { outcome, .. } = output else { continue };
         let situation = match outcome.reason {
             Reason::EnoughResults => "enough results",
+            Reason::QuorumReached => "quorum reached",
             Reason::Converged => "converged",
             Reason::Exhausted => "exhausted",
             Reason::DeadlineReached => "deadline reached",
@@ -133,6 +141,15 @@ fn seen_in_order(trace: &Trace) -> BTreeSet<&'static str> {
                 && is_due(ledger.given_up_at(open), event.now)
             {
                 seen.insert("a contact given up");
+            }
+            if let Output::Found { query, found } = output {
+                let deadline = ledger.queries.get(query).map(|asked| asked.deadline);
+                if deadline.is_some_and(|deadline| is_due(deadline, event.now)) {
+                    seen.insert("an item held to the deadline");
+                }
+                if found.votes > 1 {
+                    seen.insert("an item that more than one gave");
+                }
             }
             ledger.output(event, output);
         }

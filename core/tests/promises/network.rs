@@ -1,8 +1,9 @@
 //! A network small enough that everything happens often: two dozen peers, a dozen items.
 
+use std::cmp::Ordering;
 use std::fmt;
 
-use dragnet_core::{Invalid, Item, Key, Network, Source, Validator};
+use dragnet_core::{Invalid, Item, Key, Network, Selector, Source, Validator};
 
 /// Peers are the numbers below this.
 pub(crate) const PEERS: u8 = 24;
@@ -65,5 +66,15 @@ impl Refuses {
 impl Validator<Toy> for Refuses {
     fn validate(&self, _request: &u8, note: &Note) -> Result<(), Invalid> {
         if self.refuses(*note) { Err(Invalid::new("a multiple")) } else { Ok(()) }
+    }
+}
+
+/// Prefers this version to the others, and none of those to another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prefers(pub(crate) u8);
+
+impl Selector<Toy> for Prefers {
+    fn compare(&self, _request: &u8, one: &Note, other: &Note) -> Ordering {
+        (one.version == self.0).cmp(&(other.version == self.0))
     }
 }

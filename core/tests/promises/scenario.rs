@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use dragnet_core::{Caps, EngineConfig, Failure, LookupTotals, QueryConfig, ReputationConfig};
+use dragnet_core::{Caps, Delivery, EngineConfig, Failure, LookupTotals, QueryConfig, ReputationConfig};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::network::{Note, PEERS, Refuses};
+use super::network::{Note, PEERS, Prefers, Refuses};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
@@ -82,6 +82,7 @@ pub(crate) struct Plan {
     pub(crate) peers: Vec<u8>,
     pub(crate) providers: bool,
     pub(crate) refuses: Option<Refuses>,
+    pub(crate) prefers: Option<Prefers>,
     pub(crate) config: QueryConfig,
 }
 
@@ -156,8 +157,17 @@ fn caps() -> impl Strategy<Value = Caps> {
     let peers_max = prop_oneof![1 => 0usize..4, 2 => 4usize..20, 6 => Just(64)];
     let contacts_per_peer = prop_oneof![1 => Just(0), 5 => Just(1), 4 => Just(2), 1 => Just(16)];
     let per_reply = || prop_oneof![1 => 0usize..3, 4 => Just(20)];
-    (1usize..7, candidates_max, peers_max, contacts_per_peer, per_reply(), per_reply(), per_reply()).prop_map(
-        |(queries_max, candidates_max, peers_max, contacts_per_peer, items, closer, providers)| Caps {
+    let held = (prop_oneof![1 => 0usize..6, 4 => Just(64)], prop_oneof![1 => 0usize..3, 4 => Just(8)]);
+    let per_reply = (per_reply(), per_reply(), per_reply());
+    (1usize..7, candidates_max, peers_max, contacts_per_peer, per_reply, held).prop_map(
+        |(
+            queries_max,
+            candidates_max,
+            peers_max,
+            contacts_per_peer,
+            (items, closer, providers),
+            (held_max, versions_max),
+        )| Caps {
             queries_max,
             results_max: 6,
             routes_max: 3,
@@ -167,6 +177,8 @@ fn caps() -> impl Strategy<Value = Caps> {
             items_per_reply: items,
             closer_per_reply: closer,
             providers_per_reply: providers,
+            held_max,
+            versions_max,
         },
     )
 }
@@ -185,8 +197,16 @@ fn reputation() -> impl Strategy<Value = ReputationConfig> {
 
 fn plan() -> impl Strategy<Value = Plan> {
     let refuses = option::weighted(0.5, (2u8..6).prop_map(Refuses));
-    (vec(route(), 0..4), vec(peer(), 0..8), any::<bool>(), refuses, query_config()).prop_map(
-        |(routes, peers, providers, refuses, config)| Plan { routes, peers, providers, refuses, config },
+    let prefers = option::weighted(0.5, (0u8..3).prop_map(Prefers));
+    (vec(route(), 0..4), vec(peer(), 0..8), any::<bool>(), refuses, prefers, query_config()).prop_map(
+        |(routes, peers, providers, refuses, prefers, config)| Plan {
+            routes,
+            peers,
+            providers,
+            refuses,
+            prefers,
+            config,
+        },
     )
 }
 
@@ -206,8 +226,8 @@ fn query_config() -> impl Strategy<Value = QueryConfig> {
     let max_results = prop_oneof![1 => select(vec![0usize, 7]), 30 => 1usize..7];
     let fan_out = prop_oneof![1 => select(vec![0usize, 65_535, 65_536]), 30 => 1usize..4];
     let hedges_max = prop_oneof![1 => Just(65_535usize), 20 => 0usize..4];
-    (timeout, soft, request, max_results, fan_out, hedges_max, 1usize..7).prop_map(
-        |(timeout, soft, request, max_results, fan_out, hedges_max, closest)| {
+    (timeout, soft, request, max_results, fan_out, hedges_max, 1usize..7, delivery()).prop_map(
+        |(timeout, soft, request, max_results, fan_out, hedges_max, closest, delivery)| {
             QueryConfig::balanced()
                 .with_timeout(timeout)
                 .with_soft_timeout(soft)
@@ -216,8 +236,17 @@ fn query_config() -> impl Strategy<Value = QueryConfig> {
                 .with_fan_out(fan_out)
                 .with_hedges_max(hedges_max)
                 .with_closest(closest)
+                .with_delivery(delivery)
         },
     )
+}
+
+fn delivery() -> impl Strategy<Value = Delivery> {
+    prop_oneof![
+        5 => Just(Delivery::Immediate),
+        3 => prop_oneof![1 => select(vec![0usize, 65_536]), 30 => 1usize..4].prop_map(Delivery::Quorum),
+        2 => Just(Delivery::BestAtEnd),
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -269,8 +298,11 @@ fn reply() -> impl Strategy<Value = ReplyPlan> {
     )
 }
 
+/// Some ids come from many, and mostly the same version.
 fn note() -> impl Strategy<Value = Note> {
-    (0u8..16, 0u8..3).prop_map(|(id, version)| Note { id, version })
+    let id = prop_oneof![1 => 0u8..4, 1 => 0u8..16];
+    let version = prop_oneof![1 => Just(0), 1 => 0u8..3];
+    (id, version).prop_map(|(id, version)| Note { id, version })
 }
 
 /// Some are met more often than others.

@@ -281,8 +281,11 @@ fn query(plan: &Plan) -> Query<Toy> {
         });
     }
     query.providers = plan.providers;
-    match plan.refuses {
-        Some(validator) => query.validator(validator),
+    if let Some(validator) = plan.refuses {
+        query = query.validator(validator);
+    }
+    match plan.prefers {
+        Some(selector) => query.selector(selector),
         None => query,
     }
 }

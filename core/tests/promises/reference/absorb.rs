@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use dragnet_core::{Found, QueryId, Reason, Reply, Step};
+use dragnet_core::{Delivery, QueryId, Reason, Reply, Step};
 
 use super::super::network::Toy;
+use super::query::{Held, Voter};
 use super::{Reference, Said};
 
 impl Reference {
@@ -12,14 +13,15 @@ impl Reference {
     pub(super) fn deliver(
         &mut self,
         id: QueryId,
+        step: Step,
         from: Option<u8>,
         response_time: Option<Duration>,
         reply: &Reply<Toy>,
     ) -> bool {
-        let now = self.now;
         let items_max = self.setup.config.caps.items_per_reply;
         let asked = self.asked(id);
         let mut is_invalid = reply.invalid > 0;
+        let mut held = 0;
         asked.invalid = asked.invalid.saturating_add(reply.invalid);
         asked.dropped += reply.items.len().saturating_sub(items_max) as u32;
         for item in reply.items.iter().take(items_max).copied() {
@@ -27,21 +29,77 @@ impl Reference {
             if asked.query.validator.as_ref().is_some_and(|judge| judge.validate(&7, &item).is_err()) {
                 asked.invalid = asked.invalid.saturating_add(1);
                 is_invalid = true;
-            } else if asked.delivered.contains(&item.id) {
-                asked.duplicate += 1;
-            } else {
-                asked.delivered.push(item.id);
-                let elapsed = now.since(asked.started);
-                asked.first_item.get_or_insert(elapsed);
-                let is_enough = asked.delivered.len() == asked.query.config.max_results;
-                self.said.push(Said::Found(id, Found { item, from, response_time, elapsed }));
-                if is_enough {
-                    self.finish(id, Reason::EnoughResults);
-                    break;
-                }
+                continue;
+            }
+            let given = Held { item, from, response_time, voters: Vec::new() };
+            let has_enough = match asked.query.config.delivery {
+                Delivery::Immediate => self.take(id, &given),
+                _ => self.vote(id, step, given, &mut held),
+            };
+            if has_enough {
+                break;
             }
         }
         is_invalid
+    }
+
+    /// Delivers an item that is the first with its id. Whether that was the last that is wanted.
+    fn take(&mut self, id: QueryId, item: &Held) -> bool {
+        let asked = self.asked(id);
+        if asked.delivered.contains(&item.item.id) {
+            asked.duplicate += 1;
+            return false;
+        }
+        self.give(id, item, 1, Reason::EnoughResults)
+    }
+
+    fn give(&mut self, id: QueryId, held: &Held, votes: u32, enough: Reason) -> bool {
+        let now = self.now;
+        let asked = self.asked(id);
+        let found = asked.found(now, held, votes);
+        let has_enough = asked.delivered.len() == asked.query.config.max_results;
+        self.said.push(Said::Found(id, found));
+        if has_enough {
+            self.finish(id, enough);
+        }
+        has_enough
+    }
+
+    /// Holds an item, or counts a vote for one that is held.
+    fn vote(&mut self, id: QueryId, step: Step, item: Held, held_of_reply: &mut usize) -> bool {
+        let caps = self.setup.config.caps.clone();
+        let asked = self.asked(id);
+        let voter = item.from.map_or(Voter::Route(step), Voter::Peer);
+        let same_id: Vec<&Held> = asked.held.iter().filter(|held| held.item.id == item.item.id).collect();
+        asked.duplicate += u32::from(!same_id.is_empty());
+        asked.conflicting += u32::from(same_id.iter().any(|held| held.item != item.item));
+        let has_voted = same_id.iter().any(|held| held.voters.contains(&voter));
+        if has_voted || asked.delivered.contains(&item.item.id) {
+            return false;
+        }
+        let versions = same_id.len();
+        let known = asked.held.iter().position(|held| held.item == item.item);
+        let is_full = asked.held.len() >= caps.held_max
+            || versions >= caps.versions_max.max(1)
+            || *held_of_reply >= asked.query.config.max_results;
+        if known.is_none() && is_full {
+            asked.dropped += 1;
+            return false;
+        }
+        let place = known.unwrap_or_else(|| {
+            *held_of_reply += 1;
+            asked.held.push(item);
+            asked.held.len() - 1
+        });
+        asked.held[place].voters.push(voter);
+        let votes = asked.held[place].voters.len();
+        match asked.query.config.delivery {
+            Delivery::Quorum(quorum) if votes >= quorum => {
+                let elected = asked.held[place].clone();
+                self.give(id, &elected, votes as u32, Reason::QuorumReached)
+            }
+            _ => false,
+        }
     }
 
     pub(super) fn take_in(&mut self, query: QueryId, step: Step, reply: &Reply<Toy>) {

@@ -191,6 +191,14 @@ impl Reference {
             Reason::DeadlineReached => asked.started + asked.query.config.timeout,
             _ => self.now,
         };
+        let rest = asked.rest();
+        let wanted = asked.query.config.max_results - asked.delivered.len();
+        let given = if reason == Reason::Cancelled { 0 } else { wanted.min(rest.len()) };
+        asked.withheld = (rest.len() - given) as u32;
+        for held in rest.into_iter().take(given) {
+            let votes = held.voters.len() as u32;
+            self.said.push(Said::Found(query, asked.found(self.now, &held, votes)));
+        }
         for peer in 0..PEERS {
             self.peers.get(peer).waiting.retain(|(other, _)| *other != query);
         }

@@ -177,7 +177,7 @@ impl Reference {
         let response_time = self.now.since(sent).saturating_sub(reply.queued);
         let asked = self.asked(query);
         asked.replied = asked.replied.saturating_add(1);
-        let is_invalid = self.deliver(query, Some(peer), Some(response_time), reply);
+        let is_invalid = self.deliver(query, step, Some(peer), Some(response_time), reply);
         if is_invalid {
             self.peers.invalid(self.now, peer);
         } else {
@@ -187,7 +187,7 @@ impl Reference {
     }
 
     fn progress(&mut self, query: QueryId, step: Step, from: Option<u8>, reply: &Reply<Toy>) {
-        let is_invalid = self.deliver(query, from, None, reply);
+        let is_invalid = self.deliver(query, step, from, None, reply);
         if let Some(peer) = from.filter(|peer| is_invalid && *peer != self.setup.local) {
             self.peers.invalid(self.now, peer);
         }

@@ -1,10 +1,11 @@
 //! One live query.
 
+use std::cmp::{Ordering, Reverse};
 use std::time::Duration;
 
-use dragnet_core::{Query, QueryId, QueryStats, Route, Step, Time};
+use dragnet_core::{Found, Query, QueryId, QueryStats, Route, Step, Time};
 
-use super::super::network::Toy;
+use super::super::network::{Note, Toy};
 use super::lane::{Lane, State};
 
 pub(super) struct Asked {
@@ -15,6 +16,8 @@ pub(super) struct Asked {
     pub(super) lanes: Vec<Lane>,
     /// The ids of what was delivered.
     pub(super) delivered: Vec<u8>,
+    /// What has been given, where it is held back: each item once, in the order in which it came.
+    pub(super) held: Vec<Held>,
     pub(super) first_item: Option<Duration>,
     pub(super) contacted: u32,
     pub(super) replied: u32,
@@ -23,8 +26,26 @@ pub(super) struct Asked {
     pub(super) hedged: u32,
     pub(super) invalid: u32,
     pub(super) duplicate: u32,
+    pub(super) conflicting: u32,
+    pub(super) withheld: u32,
     pub(super) dropped: u32,
     pub(super) barred: u32,
+}
+
+/// An item, who gave it first, and all who did.
+#[derive(Clone)]
+pub(super) struct Held {
+    pub(super) item: Note,
+    pub(super) from: Option<u8>,
+    pub(super) response_time: Option<Duration>,
+    pub(super) voters: Vec<Voter>,
+}
+
+/// A peer, or a lookup that does not say which.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Voter {
+    Peer(u8),
+    Route(Step),
 }
 
 /// Something to do at a time: the deadline, or the next timeout of a contact.
@@ -59,6 +80,7 @@ impl Asked {
             deadline_set: sequence,
             lanes: routes.chain([Lane::new(Step::Fetch, None)]).collect(),
             delivered: Vec::new(),
+            held: Vec::new(),
             first_item: None,
             contacted: 0,
             replied: 0,
@@ -67,6 +89,8 @@ impl Asked {
             hedged: 0,
             invalid: 0,
             duplicate: 0,
+            conflicting: 0,
+            withheld: 0,
             dropped: 0,
             barred: 0,
         }
@@ -100,6 +124,35 @@ impl Asked {
         timers
     }
 
+    /// Counts an item as delivered.
+    pub(super) fn found(&mut self, now: Time, held: &Held, votes: u32) -> Found<Toy> {
+        self.delivered.push(held.item.id);
+        let elapsed = now.since(self.started);
+        self.first_item.get_or_insert(elapsed);
+        let Held { item, from, response_time, .. } = *held;
+        Found { item, from, response_time, elapsed, votes }
+    }
+
+    /// What is left to deliver at the end: of each id the best, those with the most votes first.
+    pub(super) fn rest(&self) -> Vec<Held> {
+        let mut best: Vec<Held> = Vec::new();
+        for held in self.held.iter().filter(|held| !self.delivered.contains(&held.item.id)) {
+            match best.iter_mut().find(|other| other.item.id == held.item.id) {
+                Some(other) if self.is_better(held, other) => *other = held.clone(),
+                Some(_) => {}
+                None => best.push(held.clone()),
+            }
+        }
+        best.sort_by_key(|held| Reverse(held.voters.len()));
+        best
+    }
+
+    fn is_better(&self, one: &Held, other: &Held) -> bool {
+        let selector = self.query.selector.as_ref();
+        let selected = selector.map_or(Ordering::Equal, |s| s.compare(&7, &one.item, &other.item));
+        selected.then(one.voters.len().cmp(&other.voters.len())).is_gt()
+    }
+
     pub(super) fn stats(&self, now: Time) -> QueryStats {
         let mut stats = QueryStats::default();
         stats.contacted = self.contacted;
@@ -109,6 +162,8 @@ impl Asked {
         stats.hedged = self.hedged;
         stats.invalid = self.invalid;
         stats.duplicate = self.duplicate;
+        stats.conflicting = self.conflicting;
+        stats.withheld = self.withheld;
         stats.dropped = self.dropped;
         stats.barred = self.barred;
         stats.first_item = self.first_item;
