@@ -1,5 +1,7 @@
 //! What is fixed for the life of an engine: its caps, and how it judges peers.
 
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// The settings of an engine.
@@ -10,6 +12,11 @@ pub struct EngineConfig {
     pub caps: Caps,
     /// How peers are judged.
     pub reputation: ReputationConfig,
+    /// The names of the networks that queries may ask, in the order of their
+    /// [`Source`](crate::Source) numbers. With names, every outcome counts for each
+    /// ([`Outcome::sources`](crate::Outcome::sources)). None; the futures front takes those that the
+    /// transport has.
+    pub sources: Vec<Arc<str>>,
 }
 
 impl EngineConfig {
@@ -17,6 +24,13 @@ impl EngineConfig {
     #[must_use]
     pub const fn with_caps(mut self, caps: Caps) -> Self {
         self.caps = caps;
+        self
+    }
+
+    /// Sets the names of the networks that queries may ask.
+    #[must_use]
+    pub fn with_sources(mut self, names: impl IntoIterator<Item = impl Into<Arc<str>>>) -> Self {
+        self.sources = names.into_iter().map(Into::into).collect();
         self
     }
 

@@ -299,7 +299,7 @@ impl<N: Network> QueryEngine<N> {
         self.contacts[slot].phase = Phase::Overdue;
         work.slots_mut(lane).overdue(self.peers.source(peer));
         work.set_state(lane, peer, State::Overdue, &self.peers);
-        work.counts.overdue += 1;
+        work.counts.add(self.peers.source(peer), |counts| counts.overdue += 1);
         self.metrics.contacts_overdue += 1;
         self.conditions.was_overdue(true);
         self.mark_ready(work_slot);

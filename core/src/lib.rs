@@ -106,6 +106,6 @@ pub use engine::Sabotage;
 pub use key::{Distance, Key};
 pub use network::{Failure, Invalid, Item, LookupTotals, Network, Reply, Selector, Source, Validator};
 pub use output::{Found, Output, RequestId, StartError, Step};
-pub use query::{Outcome, Query, QueryConfig, QueryId, QueryStats, Reason, Route};
+pub use query::{Outcome, Query, QueryConfig, QueryId, QueryStats, Reason, Route, SourceStats};
 pub use stats::{Histogram, LiveState, Metrics, PeerReport};
 pub use time::Time;

@@ -433,6 +433,31 @@ pub struct Outcome {
     pub results: usize,
     /// What it took.
     pub stats: QueryStats,
+    /// The same for each of the networks that [`EngineConfig::sources`](crate::EngineConfig::sources)
+    /// names, in their order. Those that the query did not ask, or could not, are there with zeros.
+    pub sources: Vec<SourceStats>,
+}
+
+/// What one of several networks cost a query, and brought it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct SourceStats {
+    /// The network's name.
+    pub name: Arc<str>,
+    /// Requests sent to its peers, as in [`QueryStats`]; so are the next.
+    pub contacted: u32,
+    /// Requests that were answered.
+    pub replied: u32,
+    /// Requests that failed.
+    pub failed: u32,
+    /// Contacts that outlived their soft timeout.
+    pub overdue: u32,
+    /// Answers, or parts of them, that were refused.
+    pub invalid: u32,
+    /// Valid items that the query had already, from whomever.
+    pub duplicate: u32,
+    /// Items delivered that it gave first.
+    pub results: usize,
 }
 
 /// What a query has cost and brought so far.

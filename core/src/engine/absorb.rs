@@ -22,11 +22,13 @@ impl<N: Network> QueryEngine<N> {
     pub(super) fn absorb_reply(&mut self, slot: u32, reply: Reply<N>) {
         let Contact { work, peer, lane, sent, .. } = self.end_contact(slot, State::Replied);
         let response_time = self.now.since(sent).saturating_sub(reply.queued);
-        self.works[work].counts.replied += 1;
+        let source = self.peers.source(peer);
+        self.works[work].counts.add(source, |counts| counts.replied += 1);
         self.metrics.contacts_replied += 1;
         self.conditions.replied(response_time);
         self.metrics.response_time.record(crate::time::nanos(response_time));
-        let origin = Origin { from: Some(self.peers.peer(peer).clone()), response_time: Some(response_time) };
+        let from = Some(self.peers.peer(peer).clone());
+        let origin = Origin { from, response_time: Some(response_time), source };
         let verdict = self.deliver(work, lane, &origin, reply.items, reply.invalid);
         if verdict.is_invalid {
             self.count_invalid(peer);
@@ -41,7 +43,8 @@ impl<N: Network> QueryEngine<N> {
 
     /// Takes in what a lookup has found so far.
     pub(super) fn absorb_progress(&mut self, work: u32, lane: Lane, from: Option<N::Peer>, reply: Reply<N>) {
-        let origin = Origin { from, response_time: None };
+        let source = self.works[work].routes[usize::from(lane.0)].source;
+        let origin = Origin { from, response_time: None, source };
         let verdict = self.deliver(work, lane, &origin, reply.items, reply.invalid);
         if verdict.is_invalid
             && let Some(peer) = origin.from.and_then(|peer| self.peers.intern(self.now, peer))
@@ -67,7 +70,7 @@ impl<N: Network> QueryEngine<N> {
         let mut verdict = Verdict { is_invalid: unreadable > 0, has_ended: false };
         #[cfg(feature = "sabotage")]
         self.spoil_answers(work);
-        self.works[work].counts.invalid += unreadable;
+        self.works[work].counts.add(origin.source, |counts| counts.invalid += unreadable);
         self.metrics.invalid += u64::from(unreadable);
         let read = items.len().min(self.config.caps.items_per_reply);
         self.count_dropped(work, items.len() - read);
@@ -76,7 +79,7 @@ impl<N: Network> QueryEngine<N> {
             let piece = &mut self.works[work];
             let judged = piece.validator.as_ref().map(|judge| judge.validate(&piece.request, &item));
             if let Some(Err(_)) = judged {
-                piece.counts.invalid += 1;
+                piece.counts.add(origin.source, |counts| counts.invalid += 1);
                 self.metrics.invalid += 1;
                 verdict.is_invalid = true;
                 continue;
@@ -86,7 +89,7 @@ impl<N: Network> QueryEngine<N> {
                 Answers::Delivered(ids) => {
                     let is_new = accept(ids, &item, self.hasher);
                     if !is_new {
-                        piece.counts.duplicate += 1;
+                        piece.counts.add(origin.source, |counts| counts.duplicate += 1);
                         self.metrics.duplicate += 1;
                     }
                     is_new && self.give(work, origin, item, 1, Reason::EnoughResults)
@@ -113,8 +116,10 @@ impl<N: Network> QueryEngine<N> {
         let has_room = results_max.is_some_and(|results_max| *held < results_max);
         let cast = ballot.cast(item, vote, origin, has_room, self.hasher);
         *held += u32::from(cast.is_new);
-        piece.counts.duplicate += u32::from(cast.is_known);
-        piece.counts.conflicting += u32::from(cast.is_conflicting);
+        piece.counts.add(origin.source, |counts| {
+            counts.duplicate += u32::from(cast.is_known);
+            counts.conflicting += u32::from(cast.is_conflicting);
+        });
         metrics.duplicate += u64::from(cast.is_known);
         metrics.conflicting += u64::from(cast.is_conflicting);
         let elected = cast.elected.map(|place| ballot.deliver(place));
@@ -234,7 +239,7 @@ impl<N: Network> QueryEngine<N> {
     }
 
     fn count_dropped(&mut self, work: u32, dropped: usize) {
-        self.works[work].counts.dropped += u32::try_from(dropped).unwrap_or(u32::MAX);
+        self.works[work].counts.all.dropped += u32::try_from(dropped).unwrap_or(u32::MAX);
         self.metrics.dropped += dropped as u64;
     }
 }

@@ -2,7 +2,7 @@
 
 use super::QueryEngine;
 use crate::arena::NONE;
-use crate::lookup::{Contact, Lane, Links, Phase, State};
+use crate::lookup::{Contact, Lane, Links, Phase, RouteLane, State};
 use crate::network::{Failure, LookupTotals, Network};
 use crate::output::Output;
 use crate::pacing::Slot;
@@ -30,12 +30,12 @@ impl<N: Network> QueryEngine<N> {
         let work = &mut self.works[work_slot];
         let source = self.peers.source(peer);
         if work.slots(lane).slot(source, work.limits.pace(&self.conditions)) == Some(Slot::Hedge) {
-            work.counts.hedged += 1;
+            work.counts.add(source, |counts| counts.hedged += 1);
             self.metrics.contacts_hedged += 1;
         }
         work.slots_mut(lane).begin(source);
         work.set_state(lane, peer, State::InFlight, &self.peers);
-        work.counts.contacted += 1;
+        work.counts.add(source, |counts| counts.contacted += 1);
         self.metrics.contacts_started += 1;
         *self.peers.in_flight_mut(peer) += 1;
         self.contacts[slot].phase = Phase::InFlight;
@@ -81,13 +81,14 @@ impl<N: Network> QueryEngine<N> {
     /// A contact has failed, or was given up.
     pub(super) fn fail(&mut self, slot: u32, failure: Failure) {
         let contact = self.end_contact(slot, State::Failed);
+        let source = self.peers.source(contact.peer);
         let counts = &mut self.works[contact.work].counts;
-        counts.failed += 1;
+        counts.add(source, |counts| counts.failed += 1);
         self.metrics.contacts_failed += 1;
         match failure {
             Failure::Local => {}
             Failure::Invalid => {
-                counts.invalid += 1;
+                counts.add(source, |counts| counts.invalid += 1);
                 self.metrics.invalid += 1;
                 self.count_invalid(contact.peer);
             }
@@ -105,13 +106,16 @@ impl<N: Network> QueryEngine<N> {
     pub(super) fn end_lookup(&mut self, slot: u32, converged: bool, totals: LookupTotals) {
         let ended = if converged { &mut self.metrics.lookups_done } else { &mut self.metrics.lookups_failed };
         *ended += 1;
-        let Contact { work, lane: Lane(route), .. } = self.remove_contact(slot);
-        let counts = &mut self.works[work].counts;
-        counts.contacted += totals.contacted;
-        counts.replied += totals.replied;
-        counts.failed += totals.failed;
-        self.works[work].routes[usize::from(route)].route.end(converged);
-        self.mark_ready(work);
+        let Contact { work: work_slot, lane: Lane(route), .. } = self.remove_contact(slot);
+        let work = &mut self.works[work_slot];
+        let RouteLane { route, source, .. } = &mut work.routes[usize::from(route)];
+        route.end(converged);
+        work.counts.add(*source, |counts| {
+            counts.contacted += totals.contacted;
+            counts.replied += totals.replied;
+            counts.failed += totals.failed;
+        });
+        self.mark_ready(work_slot);
     }
 
     /// Takes a contact in flight out of all tables; what its end means is the caller's to count.

@@ -29,6 +29,7 @@ impl<N: Network> QueryEngine<N> {
             self.release_contacts(query.work, reason, at);
         }
         let stats = QueryStats { withheld, ..self.stats_of(&query) };
+        let sources = self.works[query.work].counts.sources(&self.config.sources, &query.by_source);
         if is_last {
             let work = self.works.remove(query.work);
             #[cfg(feature = "sabotage")]
@@ -38,7 +39,7 @@ impl<N: Network> QueryEngine<N> {
             work.peers().for_each(|peer| self.peers.release(peer));
         }
         self.count_finished(&query, reason, &stats);
-        let outcome = Outcome { reason, results: query.results as usize, stats };
+        let outcome = Outcome { reason, results: query.results as usize, stats, sources };
         self.outputs.push_back(Output::Finished { query: query.id, outcome });
         is_last
     }
@@ -73,7 +74,8 @@ impl<N: Network> QueryEngine<N> {
             if phase == Phase::Overdue {
                 self.peers.record_given_up(contact.peer, at.since(contact.sent));
                 if reason == Reason::DeadlineReached {
-                    self.works[work].counts.failed += 1;
+                    let source = self.peers.source(contact.peer);
+                    self.works[work].counts.add(source, |counts| counts.failed += 1);
                     self.peers.record_failure(self.now, contact.peer);
                 }
             }

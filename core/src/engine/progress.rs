@@ -70,7 +70,7 @@ impl<N: Network> QueryEngine<N> {
     fn skip(&mut self, work: u32, lane: Lane, peer: PeerIndex) {
         let work = &mut self.works[work];
         work.set_state(lane, peer, State::Skipped, &self.peers);
-        work.counts.barred += 1;
+        work.counts.all.barred += 1;
     }
 
     fn is_barred(&self, peer: PeerIndex) -> bool {

@@ -10,7 +10,7 @@ use super::{QueryEngine, id_hash};
 use crate::config::{Caps, EngineConfig};
 use crate::delivery::Delivery;
 use crate::lookup::{
-    Answers, Ballot, Counts, Fetch, Lane, Limits, LiveQuery, RouteLane, RouteState, Rules, Walk, Work,
+    Answers, Ballot, Fetch, Lane, Limits, LiveQuery, RouteLane, RouteState, Rules, Tally, Walk, Work,
 };
 use crate::network::Network;
 use crate::output::StartError;
@@ -87,6 +87,7 @@ impl<N: Network> QueryEngine<N> {
             results_max,
             results: 0,
             first_item: Time::MAX,
+            by_source: alloc::vec![0; self.config.sources.len()],
         });
         self.works[work].queries.push(slot);
         let Self { by_id, queries, .. } = self;
@@ -114,7 +115,7 @@ impl<N: Network> QueryEngine<N> {
             answers,
             validator: query.validator,
             limits: Limits::of(&query.config),
-            counts: Counts::default(),
+            counts: Tally::new(self.config.sources.len()),
             queries: SmallVec::new(),
             contacts: SmallVec::new(),
             is_ready: false,

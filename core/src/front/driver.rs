@@ -439,7 +439,12 @@ impl<T: Transport, C: Clock> Driver<T, C> {
 /// Ends a query that never was one.
 fn end_unstarted<N: Network>(admission: Admission, state: &QueryState, items: &Sender<Found<N>>) {
     drop(admission);
-    state.ended(Outcome { reason: Reason::Cancelled, results: 0, stats: QueryStats::default() });
+    state.ended(Outcome {
+        reason: Reason::Cancelled,
+        results: 0,
+        stats: QueryStats::default(),
+        sources: Vec::new(),
+    });
     items.close();
 }
 

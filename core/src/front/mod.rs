@@ -61,6 +61,7 @@
 mod client;
 mod clock;
 mod driver;
+mod federation;
 mod handle;
 mod shared;
 mod transport;
@@ -70,6 +71,7 @@ use core::time::Duration;
 pub use client::Client;
 pub use clock::{Clock, SystemClock};
 pub use driver::Driver;
+pub use federation::{Federation, Mapped, Mapping, Subqueries};
 pub use handle::{DriverGone, Incomplete, QueryHandle};
 pub use transport::{Contact, Event, Lookup, Transport};
 
@@ -105,6 +107,9 @@ pub fn with_config<T: Transport, C: Clock>(
     seed: [u8; 32],
 ) -> (Client<T::Network>, Driver<T, C>) {
     config.engine.caps.results_max = config.engine.caps.results_max.min(RESULTS_MAX);
+    if config.engine.sources.is_empty() {
+        config.engine.sources = transport.sources().into_iter().map(Into::into).collect();
+    }
     config.commands_max = config.commands_max.max(1);
     let engine = QueryEngine::new(config.engine.clone(), local, seed);
     let (shared, inbox) = shared::Shared::new(config);

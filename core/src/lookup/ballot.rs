@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::Lane;
 use crate::hash::Keyed;
-use crate::network::{Item, Network, Selector};
+use crate::network::{Item, Network, Selector, Source};
 
 /// The items of one piece of work, by id and version, each with its votes.
 pub(crate) struct Ballot<N: Network> {
@@ -50,11 +50,12 @@ struct Version<N: Network> {
 pub(crate) struct Origin<N: Network> {
     pub(crate) from: Option<N::Peer>,
     pub(crate) response_time: Option<Duration>,
+    pub(crate) source: Source,
 }
 
 impl<N: Network> Clone for Origin<N> {
     fn clone(&self) -> Self {
-        Self { from: self.from.clone(), response_time: self.response_time }
+        Self { from: self.from.clone(), ..*self }
     }
 }
 

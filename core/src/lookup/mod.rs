@@ -4,10 +4,11 @@ mod answers;
 mod ballot;
 mod candidate;
 mod fetch;
+mod tally;
 mod walk;
 
 use alloc::sync::Arc;
-use core::num::Saturating;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use smallvec::SmallVec;
@@ -17,13 +18,14 @@ use crate::network::{Network, Source, Validator};
 use crate::output::{Found, Output};
 use crate::pacing::{Conditions, Pace, Slots};
 use crate::peers::{PeerIndex, PeerTable};
-use crate::query::{QueryConfig, QueryId, QueryStats};
+use crate::query::{QueryConfig, QueryId};
 use crate::time::{Time, nanos};
 
 pub(crate) use answers::{Answers, accept};
 pub(crate) use ballot::{Ballot, Origin, Rules, Vote};
 pub(crate) use candidate::{Next, State};
 pub(crate) use fetch::Fetch;
+pub(crate) use tally::Tally;
 pub(crate) use walk::{Offer, Walk};
 
 /// What is done for one query, or for several that ask the same.
@@ -36,7 +38,7 @@ pub(crate) struct Work<N: Network> {
     pub(crate) answers: Answers<N>,
     pub(crate) validator: Option<Arc<dyn Validator<N>>>,
     pub(crate) limits: Limits,
-    pub(crate) counts: Counts,
+    pub(crate) counts: Tally,
     /// Whom it serves.
     pub(crate) queries: SmallVec<[u32; 2]>,
     /// Its contacts and lookups, waiting ones included.
@@ -112,42 +114,6 @@ impl Limits {
     }
 }
 
-/// What a piece of work has cost and brought, as in [`QueryStats`].
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Counts {
-    pub(crate) contacted: Saturating<u32>,
-    pub(crate) replied: Saturating<u32>,
-    pub(crate) failed: Saturating<u32>,
-    pub(crate) overdue: Saturating<u32>,
-    pub(crate) hedged: Saturating<u32>,
-    pub(crate) invalid: Saturating<u32>,
-    pub(crate) duplicate: Saturating<u32>,
-    pub(crate) conflicting: Saturating<u32>,
-    pub(crate) dropped: Saturating<u32>,
-    pub(crate) barred: Saturating<u32>,
-}
-
-impl Counts {
-    /// These counts and a query's own times.
-    pub(crate) const fn stats(self, first_item: Option<Duration>, total: Duration) -> QueryStats {
-        QueryStats {
-            contacted: self.contacted.0,
-            replied: self.replied.0,
-            failed: self.failed.0,
-            overdue: self.overdue.0,
-            hedged: self.hedged.0,
-            invalid: self.invalid.0,
-            duplicate: self.duplicate.0,
-            conflicting: self.conflicting.0,
-            withheld: 0,
-            dropped: self.dropped.0,
-            barred: self.barred.0,
-            first_item,
-            total,
-        }
-    }
-}
-
 /// One who asks.
 pub(crate) struct LiveQuery {
     pub(crate) id: QueryId,
@@ -157,6 +123,8 @@ pub(crate) struct LiveQuery {
     pub(crate) results: u32,
     /// When the first item was delivered, if there are results; [`Time::MAX`] before.
     pub(crate) first_item: Time,
+    /// Results by the source that gave them first, for each named one.
+    pub(crate) by_source: Vec<u32>,
 }
 
 impl LiveQuery {
@@ -176,7 +144,10 @@ impl LiveQuery {
         if self.results == 1 {
             self.first_item = now;
         }
-        let Origin { from, response_time } = origin.clone();
+        let Origin { from, response_time, source } = origin.clone();
+        if let Some(results) = self.by_source.get_mut(usize::from(source.0)) {
+            *results += 1;
+        }
         let elapsed = now.since(self.started);
         Output::Found { query: self.id, found: Found { item, from, response_time, elapsed, votes } }
     }

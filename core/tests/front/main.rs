@@ -9,6 +9,7 @@ mod bounds;
 #[cfg(feature = "conformance")]
 mod conformance;
 mod embedding;
+mod federation;
 mod interleavings;
 mod observing;
 mod queries;
