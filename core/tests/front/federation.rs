@@ -2,8 +2,12 @@
 
 use core::time::Duration;
 
-use dragnet_core::front::{self, Client, Federation, FrontConfig, Mapped, Mapping, Subqueries, Transport};
-use dragnet_core::{Invalid, Key, Network, Query, QueryConfig, Reason, Route, Source, SourceStats};
+use dragnet_core::front::{
+    self, Client, Clock, Federation, FrontConfig, Mapped, Mapping, Subqueries, Transport,
+};
+use dragnet_core::{
+    Failure, Invalid, Key, Network, Query, QueryConfig, Reason, Route, Source, SourceStats, Time,
+};
 use futures::executor::LocalPool;
 use futures::task::LocalSpawnExt;
 
@@ -232,4 +236,36 @@ fn a_source_whose_driver_is_gone_has_failed_and_the_rest_goes_on() {
     assert_eq!(found, [(1, ms(10))]);
     assert_eq!(counts(&outcome.sources[0]), ("gone", 1, 0, 1, 0));
     assert_eq!(counts(&outcome.sources[1]), ("there", 1, 1, 0, 1));
+}
+
+#[test]
+fn a_network_that_is_still_to_be_joined_holds_up_only_itself() {
+    for joins in [true, false] {
+        let clock = VirtualClock::new();
+        let wires = [0, 1].map(|_| Wire::new(clock.clone()));
+        wires.iter().for_each(|wire| wire.view().answers(1, ms(10), [word(1), word(2)]));
+        wires[0].view().answers(1, ms(10), [word(3)]);
+        let [inner_wire, wire] = wires;
+        let (inner, inner_driver) = front::new(inner_wire, clock.clone(), LOCAL, [8; 32]);
+        let mut joining = clock.clone();
+        let joined = async move {
+            core::future::poll_fn(|cx| joining.poll_until(cx, Time::ZERO + ms(500))).await;
+            if joins { Ok(()) } else { Err(Failure::Unreachable) }
+        };
+        let source = Subqueries::new(inner, |_| ask([1])).after(joined);
+        let federation = Federation::<AnyTransport>::new()
+            .with("late", Box::new(Mapped::new(source, Numbered(0))))
+            .with("there", Box::new(Mapped::new(wire, Numbered(1))));
+        let (client, driver) = front::new(federation, clock.clone(), (0, LOCAL), [7; 32]);
+        let mut rig = Rig { client, clock, ..Rig::new() };
+        rig.pool.spawner().spawn_local(driver).expect("the pool is there");
+        rig.pool.spawner().spawn_local(inner_driver).expect("the pool is there");
+        let query = || Query::new("a question").route(Route::delegated()).fetch_from([(1, 1)]);
+        let (found, outcome) = rig.run(query());
+        assert_eq!(found[..2], [(1, ms(10)), (2, ms(10))], "at once");
+        assert_eq!(found.get(2), joins.then_some(&(3, ms(510))));
+        assert_eq!(outcome.sources[0].failed, u32::from(!joins));
+        let (found, outcome) = rig.run(query());
+        assert_eq!((found.len(), outcome.stats.total), (if joins { 3 } else { 2 }, ms(10)), "decided by now");
+    }
 }

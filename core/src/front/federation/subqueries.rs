@@ -3,10 +3,12 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
+use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use alloc::collections::BTreeMap;
+use futures::future::BoxFuture;
 use futures::stream::{AbortHandle, Abortable, FusedStream, SelectAll, Stream, StreamExt};
 
 use crate::front::client::Client;
@@ -29,6 +31,16 @@ pub struct Subqueries<N: Network> {
     live: SelectAll<Abortable<Subquery<N>>>,
     handles: BTreeMap<RequestId, AbortHandle>,
     failed: VecDeque<(RequestId, Failure)>,
+    entry: Entry,
+    /// Lookups that wait for the entry.
+    waiting: VecDeque<Lookup<N>>,
+}
+
+/// Whether the client can be asked.
+enum Entry {
+    Open,
+    Joining(BoxFuture<'static, Result<(), Failure>>),
+    Closed(Failure),
 }
 
 /// Which query a request is there.
@@ -50,27 +62,25 @@ impl<N: Network> Subqueries<N> {
             live: SelectAll::new(),
             handles: BTreeMap::new(),
             failed: VecDeque::new(),
+            entry: Entry::Open,
+            waiting: VecDeque::new(),
         }
+    }
+
+    /// Begins no query before `joined` is ready: a network that is still to be joined then holds up
+    /// nobody but itself. If it fails, so does every lookup.
+    #[must_use]
+    pub fn after(mut self, joined: impl Future<Output = Result<(), Failure>> + Send + 'static) -> Self {
+        self.entry = Entry::Joining(Box::pin(joined));
+        self
     }
 
     /// Queries under way there.
     pub fn live(&self) -> usize {
         self.handles.len()
     }
-}
 
-impl<N: Network> Transport for Subqueries<N> {
-    type Network = N;
-
-    fn closest(&mut self, _: &Key, _: usize) -> Vec<N::Peer> {
-        Vec::new()
-    }
-
-    fn contact(&mut self, contact: Contact<N>) {
-        self.failed.push_back((contact.request, Failure::Unsupported));
-    }
-
-    fn lookup(&mut self, lookup: Lookup<N>) {
+    fn begin(&mut self, lookup: &Lookup<N>) {
         let request = lookup.request;
         match self.client.query((self.make)(&lookup.ask)) {
             Ok(handle) => {
@@ -86,7 +96,41 @@ impl<N: Network> Transport for Subqueries<N> {
         }
     }
 
+    /// Begins or fails what has waited for the entry, if that is decided now.
+    fn enter(&mut self, cx: &mut Context<'_>) {
+        if let Entry::Joining(joined) = &mut self.entry {
+            match joined.as_mut().poll(cx) {
+                Poll::Ready(Ok(())) => self.entry = Entry::Open,
+                Poll::Ready(Err(failure)) => self.entry = Entry::Closed(failure),
+                Poll::Pending => return,
+            }
+        }
+        while let Some(lookup) = self.waiting.pop_front() {
+            match self.entry {
+                Entry::Closed(failure) => self.failed.push_back((lookup.request, failure)),
+                Entry::Open | Entry::Joining(_) => self.begin(&lookup),
+            }
+        }
+    }
+}
+
+impl<N: Network> Transport for Subqueries<N> {
+    type Network = N;
+
+    fn closest(&mut self, _: &Key, _: usize) -> Vec<N::Peer> {
+        Vec::new()
+    }
+
+    fn contact(&mut self, contact: Contact<N>) {
+        self.failed.push_back((contact.request, Failure::Unsupported));
+    }
+
+    fn lookup(&mut self, lookup: Lookup<N>) {
+        self.waiting.push_back(lookup);
+    }
+
     fn release(&mut self, request: RequestId) {
+        self.waiting.retain(|waiting| waiting.request != request);
         self.failed.retain(|(failed, _)| *failed != request);
         if let Some(abort) = self.handles.remove(&request) {
             // The next poll drops it, which cancels the query there.
@@ -95,6 +139,7 @@ impl<N: Network> Transport for Subqueries<N> {
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event<N>> {
+        self.enter(cx);
         if let Some((request, failure)) = self.failed.pop_front() {
             return Poll::Ready(Event::Failure { request, failure });
         }
