@@ -132,6 +132,12 @@ impl Client {
         self.shared.local
     }
 
+    /// The client of the engine alone, as every part of `dragnet-core` takes it: to make this network a
+    /// source among others by [`Subqueries`](front::Subqueries).
+    pub const fn front(&self) -> &front::Client<Libp2p> {
+        &self.core
+    }
+
     /// Starts a query; see [`query`](crate::query) for the usual ones. Dropping the handle cancels it.
     ///
     /// # Errors
