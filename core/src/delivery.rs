@@ -34,7 +34,8 @@
 ///
 /// # Votes
 ///
-/// A peer has one vote for each id: the first item that it gives under it. What a delegated lookup
+/// A peer has one vote for each id: the first item that it gives under it. With disjoint routes it is the
+/// routes that vote, each as its peers do: see [`Agreement`]. What a delegated lookup
 /// reports is the vote of the peer that it names, or else, all of it together, one vote of its route.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[non_exhaustive]
@@ -50,4 +51,51 @@ pub enum Delivery {
     /// Nothing before the query ends: then of each id the best. It ends by itself only when nobody is
     /// left to ask, or by its deadline, since a better version may always come.
     BestAtEnd,
+}
+
+/// How many of a query's disjoint routes must agree on an item before it is delivered.
+///
+/// Routes are disjoint when no peer is asked on more than one of those to one target
+/// ([`Query::disjoint`](crate::Query::disjoint)): S/Kademlia (Baumgart and Mies, 2007) walks so in order
+/// that an attacker who has caught one walk has caught one walk only. What a route finds is then as good
+/// as one witness, however many of its peers say it.
+///
+/// # Votes
+///
+/// A route agrees on an item when one of its peers has given it. In the fetch lane a provider speaks for
+/// every route that has named it, also for those that do so later; one that no route has named, since
+/// the asker did, speaks for itself. [`Found::votes`](crate::Found::votes) counts these voters, and so
+/// does [`Delivery::Quorum`]: with disjoint routes an item needs as many as the larger of the two asks.
+///
+/// It is a majority of all routes that the query began with. One that has ended without an answer is
+/// not one fewer to convince, or an attacker would only have to lead the others astray. So an item on
+/// which too few agree is never delivered, not at the end either, and is counted in
+/// [`QueryStats::withheld`](crate::QueryStats::withheld).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum Agreement {
+    /// One will do: the routes are so many chances to find the truth.
+    #[default]
+    One,
+    /// More than half of the routes.
+    Majority,
+    /// Every route.
+    All,
+}
+
+impl Agreement {
+    /// How many of so many routes it takes.
+    pub const fn of(self, routes: usize) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Majority => routes / 2 + 1,
+            Self::All => {
+                if routes == 0 {
+                    1
+                } else {
+                    routes
+                }
+            }
+        }
+    }
 }

@@ -98,7 +98,7 @@ mod time;
 mod timers;
 
 pub use config::{Caps, EngineConfig, ReputationConfig};
-pub use delivery::Delivery;
+pub use delivery::{Agreement, Delivery};
 pub use engine::QueryEngine;
 #[cfg(feature = "sabotage")]
 #[doc(hidden)]

@@ -142,8 +142,9 @@ pub struct Found<N: Network> {
     pub response_time: Option<Duration>,
     /// From the start of the query to the delivery.
     pub elapsed: Duration,
-    /// How many peers had given this very item by then; always 1 with
-    /// [`Delivery::Immediate`](crate::Delivery::Immediate).
+    /// How many peers, or disjoint routes, had given this very item by then: see
+    /// [`Delivery`](crate::Delivery) and [`Agreement`](crate::Agreement). Always 1 where the first is
+    /// delivered at once.
     pub votes: u32,
 }
 

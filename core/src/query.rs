@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use uuid::Uuid;
 
-use crate::delivery::Delivery;
+use crate::delivery::{Agreement, Delivery};
 use crate::key::Key;
 use crate::network::{Network, Selector, Source, Validator};
 
@@ -71,6 +71,9 @@ pub struct Query<N: Network> {
     /// Prefers one of several items with one id, where they are held back
     /// ([`Delivery`]); without one, votes decide.
     pub selector: Option<Arc<dyn Selector<N>>>,
+    /// Whether its routes are disjoint: then walks to one target share no peer, and so many routes must
+    /// agree on an item. At most 64 routes may be.
+    pub disjoint: Option<Agreement>,
     /// Limits and pace.
     pub config: QueryConfig,
 }
@@ -85,6 +88,7 @@ impl<N: Network> Query<N> {
             providers: false,
             validator: None,
             selector: None,
+            disjoint: None,
             config: QueryConfig::default(),
         }
     }
@@ -93,6 +97,41 @@ impl<N: Network> Query<N> {
     #[must_use]
     pub fn route(mut self, route: Route<N>) -> Self {
         self.routes.push(route);
+        self
+    }
+
+    /// Adds so many walks to one target that share no peer: each converges on the closest peers that no
+    /// other has asked, so that whoever leads one of them astray has led one astray (S/Kademlia: Baumgart
+    /// and Mies, 2007).
+    ///
+    /// The first candidates of all walks to the target are dealt out among them in turn, the closest
+    /// first. A peer belongs to the walk that asks it first; until then it may be a candidate of several,
+    /// so that invented ones that flood a walk take none from the others. Every walk has a fan-out of its
+    /// own, and its own candidates.
+    ///
+    /// One walk's word is enough for an item to be delivered, unless [`agreement`](Self::agreement) says
+    /// otherwise.
+    ///
+    /// ```
+    /// # use dragnet_core::{Agreement, Key, Query, doc::Library};
+    /// // Three of five walks must have found the same record.
+    /// let get = Query::<Library>::new("978-3".to_string())
+    ///     .disjoint(Key::of(b"978-3"), 5)
+    ///     .agreement(Agreement::Majority);
+    /// assert_eq!(get.routes.len(), 5);
+    /// ```
+    #[must_use]
+    pub fn disjoint(mut self, target: Key, routes: usize) -> Self {
+        self.routes.extend((0..routes).map(|_| Route::walk(target)));
+        self.disjoint.get_or_insert_default();
+        self
+    }
+
+    /// Makes the query's routes disjoint, however they were added, and says how many of them must agree
+    /// on an item before it is delivered: see [`Agreement`].
+    #[must_use]
+    pub const fn agreement(mut self, agreement: Agreement) -> Self {
+        self.disjoint = Some(agreement);
         self
     }
 
@@ -156,6 +195,7 @@ impl<N: Network> Clone for Query<N> {
             providers: self.providers,
             validator: self.validator.clone(),
             selector: self.selector.clone(),
+            disjoint: self.disjoint,
             config: self.config.clone(),
         }
     }
@@ -170,6 +210,7 @@ impl<N: Network> fmt::Debug for Query<N> {
             .field("providers", &self.providers)
             .field("validator", &self.validator.is_some())
             .field("selector", &self.selector.is_some())
+            .field("disjoint", &self.disjoint)
             .field("config", &self.config)
             .finish()
     }
@@ -397,7 +438,7 @@ impl Default for QueryConfig {
 pub enum Reason {
     /// `max_results` items were delivered.
     EnoughResults,
-    /// `max_results` items were delivered, each by a [`Delivery::Quorum`].
+    /// `max_results` items were delivered, each by a [`Delivery::Quorum`] or [`Agreement`].
     QuorumReached,
     /// Every route came to its end, and nobody that it found is left to ask: no better answer can come.
     Converged,
@@ -483,8 +524,8 @@ pub struct QueryStats {
     /// Of these, items that differed from an earlier one with their id. Noticed where items are held
     /// back ([`Delivery`]), 0 with [`Delivery::Immediate`].
     pub conflicting: u32,
-    /// Ids of items that were held back and not delivered by the end, since `max_results` others were,
-    /// or the query was cancelled.
+    /// Ids of items that were held back and not delivered by the end: `max_results` others were, too few
+    /// routes agreed, or the query was cancelled.
     pub withheld: u32,
     /// Items, closer peers and providers over a cap, and candidates pushed out by closer ones.
     pub dropped: u32,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use dragnet_core::{
-    Caps, Delivery, EngineConfig, Failure, Invalid, Item, Key, LiveState, LookupTotals, Network, Output, Query,
+    Agreement, Caps, Delivery, EngineConfig, Failure, Invalid, Item, Key, LiveState, LookupTotals, Network, Output, Query,
     QueryConfig, QueryEngine, QueryId, Reply, RequestId, Route, Source, StartError, Step, Time,
 };
 
@@ -84,9 +84,21 @@ struct Run {
 /// What is known of a live query.
 struct Asked {
     config: QueryConfig,
+    /// Where each route walks to, if the routes are disjoint.
+    targets: Vec<Option<Key>>,
+    /// Whether items may be delivered at the end.
+    holds_back: bool,
     deadline: Time,
     found: BTreeSet<u8>,
-    contacted: BTreeSet<(u32, u8)>,
+    contacted: BTreeSet<(Lane, u8)>,
+}
+
+/// In which a peer is contacted once: disjoint walks to one target are one.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Lane {
+    Towards(Key),
+    Route(u16),
+    Fetch,
 }
 
 struct Open {
@@ -179,6 +191,7 @@ impl Run {
             2 => Delivery::Quorum(2),
             _ => Delivery::BestAtEnd,
         };
+        query.disjoint = [None, Some(Agreement::One), Some(Agreement::All)][usize::from(extras >> 3) % 3];
         let config = query.config.clone();
         if extras & 1 == 1 {
             query = query.validator(
@@ -191,12 +204,19 @@ impl Run {
             && config.fan_out > 0
             && config.closest > 0
             && query.routes.len() <= CAPS.routes_max;
+        let holds_back =
+            config.delivery != Delivery::Immediate || query.disjoint == Some(Agreement::All);
+        let target = |route: &Route<Bytes>| match route {
+            Route::Walk { target, .. } if query.disjoint.is_some() => Some(*target),
+            _ => None,
+        };
+        let targets = query.routes.iter().map(target).collect();
         let has_room = self.live.len() < CAPS.queries_max;
         match self.engine.start(given, query) {
             Ok(id) => {
                 assert!(is_valid, "a query with invalid settings was started");
                 let deadline = self.now + config.timeout;
-                let asked = Asked { config, deadline, found: BTreeSet::new(), contacted: BTreeSet::new() };
+                let asked = Asked { config, targets, holds_back, deadline, found: BTreeSet::new(), contacted: BTreeSet::new() };
                 assert!(self.live.insert(id, asked).is_none(), "two queries of one id");
             }
             Err(error) => {
@@ -325,8 +345,7 @@ impl Run {
                 let asked = self.live.get_mut(&query).expect("only live queries find something");
                 assert!(asked.found.insert(found.item.id()), "{query} finds {} twice", found.item.id());
                 assert!(asked.found.len() <= asked.config.max_results, "{query} finds too much");
-                let is_held = asked.config.delivery != Delivery::Immediate;
-                assert!(is_held || self.now < asked.deadline, "{query} finds something after its deadline");
+                assert!(asked.holds_back || self.now < asked.deadline, "{query} finds something after its deadline");
             }
             Output::Finished { query, outcome } => {
                 let asked = self.live.remove(&query).expect("a query finishes once");
@@ -361,11 +380,11 @@ impl Run {
         assert!(expected < config.fan_out, "{query}: the fan-out is full");
         assert!(lane.len() < config.fan_out + config.hedges_max, "{query}: fan-out and hedges are full");
 
-        let lane = match step {
-            Step::Route(route) => u32::from(route),
-            Step::Fetch => u32::MAX,
-        };
         let asked = self.live.get_mut(&query).expect("found above");
+        let lane = match step {
+            Step::Route(route) => asked.targets[usize::from(route)].map_or(Lane::Route(route), Lane::Towards),
+            Step::Fetch => Lane::Fetch,
+        };
         assert!(asked.contacted.insert((lane, peer)), "{query} contacts {peer} twice");
         self.begin(request, query, Some((step, peer)));
     }

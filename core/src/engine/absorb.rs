@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::hash::BuildHasher;
 
 use super::QueryEngine;
-use crate::lookup::{Answers, Contact, Lane, LiveQuery, Offer, Origin, RouteState, State, Vote, accept};
+use crate::lookup::{Answers, Contact, Lane, LiveQuery, Offer, Origin, RouteState, State, Voter, accept};
 use crate::network::{Network, Reply};
 use crate::peers::{Named, PeerIndex, Tag};
 use crate::query::Reason;
@@ -35,8 +35,7 @@ impl<N: Network> QueryEngine<N> {
         } else {
             self.peers.record_reply(self.now, peer, response_time);
         }
-        if !verdict.has_ended {
-            self.offer_all(work, lane, reply.closer, reply.providers);
+        if !verdict.has_ended && !self.offer_all(work, lane, reply.closer, reply.providers) {
             self.mark_ready(work);
         }
     }
@@ -52,8 +51,7 @@ impl<N: Network> QueryEngine<N> {
         {
             self.count_invalid(peer);
         }
-        if !verdict.has_ended {
-            self.offer_all(work, lane, reply.closer, reply.providers);
+        if !verdict.has_ended && !self.offer_all(work, lane, reply.closer, reply.providers) {
             self.mark_ready(work);
         }
     }
@@ -106,15 +104,14 @@ impl<N: Network> QueryEngine<N> {
     /// Counts a vote for an item, `held` items of its reply being held already; true if the work has
     /// ended by it.
     fn vote(&mut self, work: u32, lane: Lane, origin: &Origin<N>, item: N::Item, held: &mut u32) -> bool {
-        let voter = origin.from.as_ref().map(|peer| Vote::Peer(self.hasher.hash_one(peer)));
-        let vote = voter.unwrap_or(Vote::Route(lane));
+        let voter = origin.from.as_ref().map(|peer| self.voter(peer)).unwrap_or(Voter::Route(lane));
         let Self { works, queries, metrics, .. } = self;
         let piece = &mut works[work];
         let Answers::Held(ballot) = &mut piece.answers else { return false };
         // Of one reply no more than can be wanted, or a flood would leave no room for the truth.
         let results_max = piece.queries.iter().map(|&query| queries[query].results_max).max();
         let has_room = results_max.is_some_and(|results_max| *held < results_max);
-        let cast = ballot.cast(item, vote, origin, has_room, self.hasher);
+        let cast = ballot.cast(item, voter, lane, origin, has_room, self.hasher);
         *held += u32::from(cast.is_new);
         piece.counts.add(origin.source, |counts| {
             counts.duplicate += u32::from(cast.is_known);
@@ -161,50 +158,81 @@ impl<N: Network> QueryEngine<N> {
             self.outputs.push_back(query.found(self.now, origin, item.clone(), votes));
         }
         self.metrics.results += given as u64;
-        let withheld = rest.len() - given;
+        let withheld = ballot.undelivered() - given;
         self.metrics.withheld += withheld as u64;
         u32::try_from(withheld).unwrap_or(u32::MAX)
     }
 
-    fn offer_all(&mut self, work: u32, lane: Lane, closer: Vec<N::Peer>, providers: Vec<N::Peer>) {
+    /// Makes candidates of those that a reply names; true if the work has ended by it.
+    fn offer_all(&mut self, work: u32, lane: Lane, closer: Vec<N::Peer>, providers: Vec<N::Peer>) -> bool {
         let is_walk = lane != Lane::FETCH
             && matches!(self.works[work].routes[usize::from(lane.0)].route, RouteState::Walk(_));
         if is_walk {
-            self.offer_some(work, lane, closer, self.config.caps.closer_per_reply);
+            self.offer_some(work, lane, lane, closer, self.config.caps.closer_per_reply);
         }
         if self.works[work].fetch_providers {
-            self.offer_some(work, Lane::FETCH, providers, self.config.caps.providers_per_reply);
+            self.offer_some(work, Lane::FETCH, lane, providers, self.config.caps.providers_per_reply);
         }
+        self.give_elected_by_name(work)
     }
 
-    fn offer_some(&mut self, work: u32, lane: Lane, mut peers: Vec<N::Peer>, read_max: usize) {
+    /// Offers peers to a lane; `by` is the lane that has learned of them.
+    fn offer_some(&mut self, work: u32, lane: Lane, by: Lane, mut peers: Vec<N::Peer>, read_max: usize) {
         let over = peers.len().saturating_sub(read_max);
         self.count_dropped(work, over);
         peers.truncate(read_max);
         let tags = self.peers.tags(&peers);
+        let names = lane == Lane::FETCH && by != Lane::FETCH && self.works[work].is_disjoint;
         for (peer, tag) in peers.into_iter().zip(tags) {
-            self.offer(work, lane, peer, tag, Named::ByReply);
+            let voter = names.then(|| self.voter(&peer));
+            let is_candidate = self.offer(work, lane, peer, tag, Named::ByReply);
+            if let Some(voter) = voter.filter(|_| is_candidate)
+                && let Answers::Held(ballot) = &mut self.works[work].answers
+            {
+                ballot.name(voter, by);
+            }
         }
     }
 
-    /// Makes a peer a candidate of a lane, if there is room and it is not the local one.
-    pub(super) fn offer(&mut self, work: u32, lane: Lane, peer: N::Peer, tag: Tag, named: Named) {
+    fn voter(&self, peer: &N::Peer) -> Voter {
+        Voter::Peer(self.hasher.hash_one(peer))
+    }
+
+    /// Gives what is agreed on since routes have named those that gave it; true if the work has ended by
+    /// it.
+    fn give_elected_by_name(&mut self, work: u32) -> bool {
+        while let Answers::Held(ballot) = &mut self.works[work].answers
+            && let Some(place) = ballot.elected_by_name()
+        {
+            let (item, origin, votes) = ballot.deliver(place);
+            if self.give(work, &origin, item, votes, Reason::QuorumReached) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Makes a peer a candidate of a lane, if there is room and it is not the local one. Whether it is one
+    /// now.
+    pub(super) fn offer(&mut self, work: u32, lane: Lane, peer: N::Peer, tag: Tag, named: Named) -> bool {
         if lane == Lane::FETCH && self.works[work].fetch.len() >= self.config.caps.candidates_max {
             // Not worth a place in the table.
-            let is_known = self
-                .peers
-                .find_tagged(&peer, tag)
-                .is_some_and(|peer| peer == PeerIndex::LOCAL || self.works[work].fetch.is_candidate(peer));
-            return self.count_dropped(work, usize::from(!is_known));
+            let known = self.peers.find_tagged(&peer, tag);
+            let is_candidate = known.is_some_and(|peer| self.works[work].fetch.is_candidate(peer));
+            let is_local = known == Some(PeerIndex::LOCAL);
+            self.count_dropped(work, usize::from(!is_candidate && !is_local));
+            return is_candidate;
         }
         let Some(peer) = self.peers.intern_tagged(self.now, peer, tag) else {
             self.metrics.peers_refused += 1;
-            return self.count_dropped(work, 1);
+            self.count_dropped(work, 1);
+            return false;
         };
         if peer == PeerIndex::LOCAL {
-            return;
+            return false;
         }
-        match self.offer_known(work, lane, peer, named) {
+        let offer = self.offer_known(work, lane, peer, named);
+        match offer {
             Offer::Taken => self.peers.hold(peer),
             Offer::TakenFor(other) => {
                 self.peers.hold(peer);
@@ -214,6 +242,7 @@ impl<N: Network> QueryEngine<N> {
             Offer::Known => {}
             Offer::Full => self.count_dropped(work, 1),
         }
+        offer != Offer::Full
     }
 
     fn offer_known(&mut self, work: u32, lane: Lane, peer: PeerIndex, named: Named) -> Offer {
@@ -227,6 +256,8 @@ impl<N: Network> QueryEngine<N> {
         let work = &mut works[work];
         let offer = if lane == Lane::FETCH {
             work.fetch.offer(peer, peers.rank(self.now, peer), room(work.fetch.len()))
+        } else if work.is_owned(lane, peer, peers) {
+            Offer::Known
         } else if let RouteState::Walk(walk) = &mut work.routes[usize::from(lane.0)].route {
             walk.offer(peer, peers, room(walk.len()))
         } else {

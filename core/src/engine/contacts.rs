@@ -1,5 +1,7 @@
 //! How contacts begin and end: slots, timers, links and outputs kept in step.
 
+use smallvec::SmallVec;
+
 use super::QueryEngine;
 use crate::arena::NONE;
 use crate::lookup::{Contact, Lane, Links, Phase, RouteLane, State};
@@ -43,6 +45,7 @@ impl<N: Network> QueryEngine<N> {
         let timeout = work.limits.soft_timeout(&self.conditions, self.peers.timeout(peer));
         self.timers.set(Timer::Contact(slot), self.now + timeout);
         self.withdraw_if_full(work_slot, lane, peer);
+        self.own(work_slot, lane, peer);
         self.outputs.push_back(Output::Contact {
             request: self.request_id(slot),
             query: self.asker(work_slot),
@@ -50,6 +53,34 @@ impl<N: Network> QueryEngine<N> {
             step: lane.step(),
             ask: self.works[work_slot].request.clone(),
         });
+    }
+
+    /// Takes a peer that one of several disjoint walks contacts from the others. Only now, and not when it
+    /// was offered: or a walk that is flooded with invented peers, or with true ones, would take them all.
+    fn own(&mut self, work_slot: u32, lane: Lane, peer: PeerIndex) {
+        let Self { works, peers, .. } = self;
+        if !works[work_slot].is_disjoint {
+            return;
+        }
+        let walks =
+            works[work_slot].rivals(lane).filter_map(|(other, walk)| Some((other, walk.state(peer, peers)?)));
+        let rivals: SmallVec<[(Lane, State); 8]> = walks.collect();
+        for (other, state) in rivals {
+            if state == State::Waiting {
+                let is_it = |contact: &Contact| contact.lane == other && contact.peer == peer;
+                let mut waiting = self.works[work_slot].contacts.iter().copied();
+                let slot =
+                    waiting.find(|&slot| is_it(&self.contacts[slot])).expect("who waits is in the list");
+                self.dequeue(slot);
+                self.remove_contact(slot);
+            }
+            if matches!(state, State::New | State::Waiting)
+                && let Some(walk) = self.works[work_slot].walk_mut(other)
+            {
+                walk.remove(peer, &self.peers);
+                self.peers.release(peer);
+            }
+        }
     }
 
     pub(super) fn begin_lookup(&mut self, work: u32, route: u16) {

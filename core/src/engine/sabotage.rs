@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 
 use super::QueryEngine;
-use crate::lookup::{Answers, Limits, Phase, Rules, State};
+use crate::lookup::{Answers, Limits, Phase, Rules, State, Work};
 use crate::network::Network;
 use crate::output::Output;
 use crate::time::Time;
@@ -29,6 +29,7 @@ pub enum Sabotage {
     OneHedgeTooMany,
     ContactTwice,
     ContactBarred,
+    ShareRoutes,
     SpuriousTimeout,
     LateTimeout,
     GrowCandidates,
@@ -68,6 +69,11 @@ impl<N: Network> QueryEngine<N> {
             Some(Sabotage::GrowHeld) => Rules { held_max: rules.held_max + 1, ..rules },
             _ => rules,
         }
+    }
+
+    /// Lets disjoint walks ask the same peers.
+    pub(super) fn spoil_disjoint(&self, work: &mut Work<N>) {
+        work.is_disjoint &= !self.is_sabotaged(Sabotage::ShareRoutes);
     }
 
     pub(super) fn spoil_deadline(&self, deadline: Time) -> Time {

@@ -1,6 +1,7 @@
 //! Admission: what may start, and how it is set up.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use rand_core::Rng;
 use smallvec::SmallVec;
@@ -9,13 +10,14 @@ use uuid::Builder;
 use super::{QueryEngine, id_hash};
 use crate::config::{Caps, EngineConfig};
 use crate::delivery::Delivery;
+use crate::key::Distance;
 use crate::lookup::{
     Answers, Ballot, Fetch, Lane, Limits, LiveQuery, RouteLane, RouteState, Rules, Tally, Walk, Work,
 };
 use crate::network::Network;
 use crate::output::StartError;
 use crate::pacing::Slots;
-use crate::peers::Named;
+use crate::peers::{Named, PeerIndex};
 use crate::query::{Query, QueryConfig, QueryId, Reason, Route};
 use crate::time::Time;
 use crate::timers::Timer;
@@ -60,6 +62,9 @@ impl<N: Network> QueryEngine<N> {
         within("closest", closest, 1, narrow_max)?;
         if let Delivery::Quorum(votes) = query.config.delivery {
             within("the quorum", votes, 1, narrow_max)?;
+        }
+        if query.disjoint.is_some() {
+            within("the number of disjoint routes", query.routes.len(), 0, 64)?;
         }
         within("the number of routes", query.routes.len(), 0, config.caps.routes_max.min(narrow_max - 1))
     }
@@ -112,6 +117,7 @@ impl<N: Network> QueryEngine<N> {
             fetch: Fetch::with_capacity(query.peers.len().min(candidates_max)),
             fetch_slots: Slots::default(),
             fetch_providers: query.providers,
+            is_disjoint: query.disjoint.is_some(),
             answers,
             validator: query.validator,
             limits: Limits::of(&query.config),
@@ -135,6 +141,11 @@ impl<N: Network> QueryEngine<N> {
             };
             work.routes.push(RouteLane { route, source, slots: Slots::default() });
         }
+        #[cfg(feature = "sabotage")]
+        self.spoil_disjoint(&mut work);
+        if work.is_disjoint {
+            self.deal(&work, &mut candidates);
+        }
         candidates.push((Lane::FETCH, query.peers));
         let work = self.works.insert(work);
         for (lane, peers) in candidates {
@@ -146,15 +157,45 @@ impl<N: Network> QueryEngine<N> {
         work
     }
 
+    /// Deals the first candidates of walks that go to one target through one network out among them, the
+    /// closest first.
+    fn deal(&self, work: &Work<N>, candidates: &mut [(Lane, Vec<N::Peer>)]) {
+        let course = |lane: Lane| Some((*work.walk(lane)?.target(), work.routes[usize::from(lane.0)].source));
+        for first in 0..candidates.len() {
+            let Some((target, source)) = course(candidates[first].0) else { continue };
+            let is_same = |(lane, _): &(Lane, Vec<N::Peer>)| course(*lane) == Some((target, source));
+            let is_done = candidates[..first].iter().any(is_same);
+            let mut hands: Vec<_> = candidates[first..].iter_mut().filter(|hand| is_same(hand)).collect();
+            if is_done || hands.len() < 2 {
+                continue;
+            }
+            let mut deck: Vec<(Distance, N::Peer)> = Vec::new();
+            for peer in hands.iter_mut().flat_map(|(_, hand)| core::mem::take(hand)) {
+                let is_dealt = deck.iter().any(|(_, other)| *other == peer);
+                if !is_dealt && *self.peers.peer(PeerIndex::LOCAL) != peer {
+                    deck.push((N::key(&peer).distance(&target), peer));
+                }
+            }
+            deck.sort_by_key(|(distance, _)| *distance);
+            let count = hands.len();
+            for (n, (_, peer)) in deck.into_iter().enumerate() {
+                hands[n % count].1.push(peer);
+            }
+        }
+    }
+
     /// Where the answers to a query go.
     fn answers(&self, query: &Query<N>) -> Answers<N> {
+        let narrow = |votes: usize| u32::try_from(votes).unwrap_or(u32::MAX);
+        let agreement = query.disjoint.map_or(1, |agreement| narrow(agreement.of(query.routes.len())));
         let quorum = match query.config.delivery {
-            Delivery::Immediate => return Answers::new(),
-            Delivery::Quorum(votes) => Some(u32::try_from(votes).unwrap_or(u32::MAX)),
+            Delivery::Immediate if agreement <= 1 => return Answers::new(),
+            Delivery::Immediate => Some(agreement),
+            Delivery::Quorum(votes) => Some(narrow(votes).max(agreement)),
             Delivery::BestAtEnd => None,
         };
         let Caps { held_max, versions_max, .. } = self.config.caps;
-        let rules = Rules { quorum, held_max, versions_max };
+        let rules = Rules { quorum, agreement, by_route: query.disjoint.is_some(), held_max, versions_max };
         #[cfg(feature = "sabotage")]
         let rules = self.spoil_rules(rules);
         Answers::Held(Box::new(Ballot::new(rules, query.selector.clone())))

@@ -22,13 +22,22 @@ pub(crate) struct Ballot<N: Network> {
     by_id: HashTable<u32>,
     /// Versions held, over all ids.
     held: usize,
+    /// The fetch lane's candidates that routes have named, and by which, if routes are who votes.
+    named: Vec<(Voter, Routes)>,
 }
+
+/// A set of routes, by index: there are at most 64 where they vote.
+type Routes = u64;
 
 /// When an item is elected, and how many may stand.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules {
     /// Votes with which an item is delivered; `None`: not before the end.
     pub(crate) quorum: Option<u32>,
+    /// Votes without which it is not delivered at the end either.
+    pub(crate) agreement: u32,
+    /// Whether disjoint routes vote, and not each of their peers.
+    pub(crate) by_route: bool,
     pub(crate) held_max: usize,
     pub(crate) versions_max: usize,
 }
@@ -59,9 +68,16 @@ impl<N: Network> Clone for Origin<N> {
     }
 }
 
+/// One vote: whose, and the routes that it speaks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Vote {
+    voter: Voter,
+    routes: Routes,
+}
+
 /// Who votes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Vote {
+pub(crate) enum Voter {
     /// A peer, by the hash of its identity under the engine's key: one that a delegated lookup names
     /// need not be in the table of peers.
     Peer(u64),
@@ -93,18 +109,20 @@ pub(crate) struct Place {
 
 impl<N: Network> Ballot<N> {
     pub(crate) const fn new(rules: Rules, selector: Option<Arc<dyn Selector<N>>>) -> Self {
-        Self { rules, selector, entries: Vec::new(), by_id: HashTable::new(), held: 0 }
+        Self { rules, selector, entries: Vec::new(), by_id: HashTable::new(), held: 0, named: Vec::new() }
     }
 
     /// Counts a vote. `has_room` says whether its reply may bring one more item.
     pub(crate) fn cast(
         &mut self,
         item: N::Item,
-        vote: Vote,
+        voter: Voter,
+        lane: Lane,
         origin: &Origin<N>,
         has_room: bool,
         hasher: Keyed,
     ) -> Cast {
+        let vote = self.vote(voter, lane);
         let id = item.id();
         let hash = hasher.hash_one(&id);
         let known = self.by_id.find(hash, |&entry| self.entries[entry as usize].id == id).copied();
@@ -123,7 +141,7 @@ impl<N: Network> Ballot<N> {
         let Entry { is_delivered, versions, .. } = &mut self.entries[entry];
         let is_conflicting = versions.iter().any(|version| version.item != item);
         let cast = Cast { is_known: true, is_conflicting, ..Cast::default() };
-        if *is_delivered || versions.iter().any(|version| version.votes.contains(&vote)) {
+        if *is_delivered || versions.iter().any(|version| version.votes.iter().any(|v| v.voter == voter)) {
             return cast;
         }
         match versions.iter().position(|version| version.item == item) {
@@ -143,20 +161,66 @@ impl<N: Network> Ballot<N> {
         let entry = &mut self.entries[entry];
         entry.is_delivered = true;
         let version = &entry.versions[version];
-        (version.item.clone(), version.origin.clone(), version.count())
+        (version.item.clone(), version.origin.clone(), version.count(self.rules))
     }
 
-    /// Of each id that was not delivered the best item, those with the most votes first.
+    /// Takes note that a route has named a candidate of the fetch lane: whatever that one has given, or
+    /// will give, speaks for the route too.
+    pub(crate) fn name(&mut self, voter: Voter, Lane(route): Lane) {
+        if !self.rules.by_route {
+            return;
+        }
+        let bit = 1 << route;
+        match self.named.iter_mut().find(|(other, _)| *other == voter) {
+            Some((_, routes)) if *routes & bit > 0 => return,
+            Some((_, routes)) => *routes |= bit,
+            None => self.named.push((voter, bit)),
+        }
+        let versions = self.entries.iter_mut().flat_map(|entry| &mut entry.versions);
+        for vote in versions.flat_map(|version| &mut version.votes).filter(|vote| vote.voter == voter) {
+            vote.routes |= bit;
+        }
+    }
+
+    /// An item that is to be delivered, since routes have named those that gave it.
+    pub(crate) fn elected_by_name(&self) -> Option<Place> {
+        if self.named.is_empty() {
+            return None;
+        }
+        let held = self.entries.iter().enumerate().filter(|(_, entry)| !entry.is_delivered);
+        let mut places = held.flat_map(|(entry, Entry { versions, .. })| {
+            (0..versions.len()).map(move |version| Place { entry, version })
+        });
+        places.find_map(|place| self.elected(place))
+    }
+
+    /// Of each id that was not delivered the best item on which enough agree, those with the most votes
+    /// first.
     pub(crate) fn rest(&self, request: &N::Request) -> Vec<(&N::Item, &Origin<N>, u32)> {
         let held = self.entries.iter().filter(|entry| !entry.is_delivered);
         let mut best: Vec<_> = held.filter_map(|entry| self.best(entry, request)).collect();
-        best.sort_by_key(|version| Reverse(version.count()));
-        best.into_iter().map(|version| (&version.item, &version.origin, version.count())).collect()
+        best.sort_by_key(|version| Reverse(version.count(self.rules)));
+        best.into_iter().map(|version| (&version.item, &version.origin, version.count(self.rules))).collect()
+    }
+
+    /// Ids of which nothing was delivered.
+    pub(crate) fn undelivered(&self) -> usize {
+        self.entries.iter().filter(|entry| !entry.is_delivered).count()
     }
 
     #[cfg(feature = "sabotage")]
     pub(crate) fn forget_deliveries(&mut self) {
         self.entries.iter_mut().for_each(|entry| entry.is_delivered = false);
+    }
+
+    /// Whom a voter's vote speaks for.
+    fn vote(&self, voter: Voter, lane: Lane) -> Vote {
+        if !self.rules.by_route {
+            return Vote { voter, routes: 0 };
+        }
+        let named = self.named.iter().find(|(other, _)| *other == voter).map_or(0, |(_, routes)| *routes);
+        let own = if lane == Lane::FETCH { 0 } else { 1 << lane.0 };
+        Vote { voter, routes: named | own }
     }
 
     fn add(&mut self, entry: usize, item: N::Item, vote: Vote, origin: &Origin<N>, cast: Cast) -> Cast {
@@ -170,23 +234,30 @@ impl<N: Network> Ballot<N> {
 
     fn elected(&self, place: Place) -> Option<Place> {
         let version = &self.entries[place.entry].versions[place.version];
-        self.rules.quorum.is_some_and(|quorum| version.count() >= quorum).then_some(place)
+        self.rules.quorum.is_some_and(|quorum| version.count(self.rules) >= quorum).then_some(place)
     }
 
     /// The one that the selector prefers, or else the one with more votes, or else the first.
     fn best<'a>(&self, entry: &'a Entry<N>, request: &N::Request) -> Option<&'a Version<N>> {
         let prefer = |one: &Version<N>, other: &Version<N>| {
             let selected = self.selector.as_ref().map(|s| s.compare(request, &one.item, &other.item));
-            selected.unwrap_or(Ordering::Equal).then(one.count().cmp(&other.count()))
+            selected.unwrap_or(Ordering::Equal).then(one.count(self.rules).cmp(&other.count(self.rules)))
         };
-        let mut versions = entry.versions.iter();
+        let agreed = |version: &&Version<N>| version.count(self.rules) >= self.rules.agreement;
+        let mut versions = entry.versions.iter().filter(agreed);
         let first = versions.next()?;
         Some(versions.fold(first, |best, next| if prefer(next, best).is_gt() { next } else { best }))
     }
 }
 
 impl<N: Network> Version<N> {
-    fn count(&self) -> u32 {
-        self.votes.len() as u32
+    /// Peers that gave it, or the routes that these speak for and the peers that speak for themselves.
+    fn count(&self, rules: Rules) -> u32 {
+        if !rules.by_route {
+            return self.votes.len() as u32;
+        }
+        let routes = self.votes.iter().fold(0, |routes, vote| routes | vote.routes);
+        let alone = self.votes.iter().filter(|vote| vote.routes == 0).count();
+        routes.count_ones() + alone as u32
     }
 }

@@ -22,7 +22,7 @@ use crate::query::{QueryConfig, QueryId};
 use crate::time::{Time, nanos};
 
 pub(crate) use answers::{Answers, accept};
-pub(crate) use ballot::{Ballot, Origin, Rules, Vote};
+pub(crate) use ballot::{Ballot, Origin, Rules, Voter};
 pub(crate) use candidate::{Next, State};
 pub(crate) use fetch::Fetch;
 pub(crate) use tally::Tally;
@@ -35,6 +35,8 @@ pub(crate) struct Work<N: Network> {
     pub(crate) fetch: Fetch,
     pub(crate) fetch_slots: Slots,
     pub(crate) fetch_providers: bool,
+    /// Whether walks to one target share no peer.
+    pub(crate) is_disjoint: bool,
     pub(crate) answers: Answers<N>,
     pub(crate) validator: Option<Arc<dyn Validator<N>>>,
     pub(crate) limits: Limits,
@@ -254,6 +256,24 @@ impl<N: Network> Work<N> {
         next
     }
 
+    /// The other walks to the target of this one, if they may share no peer.
+    pub(crate) fn rivals(&self, lane: Lane) -> impl Iterator<Item = (Lane, &Walk)> {
+        let own = if self.is_disjoint { self.walk(lane) } else { None };
+        let target = own.map(|walk| *walk.target());
+        let routes = (0..).map(Lane).zip(&self.routes);
+        let walks = routes.filter_map(|(lane, route)| Some((lane, route.route.walk()?)));
+        walks.filter(move |(other, walk)| *other != lane && Some(*walk.target()) == target)
+    }
+
+    /// Whether another walk to this one's target has contacted the peer.
+    pub(crate) fn is_owned(&self, lane: Lane, peer: PeerIndex, peers: &PeerTable<N>) -> bool {
+        if !self.is_disjoint {
+            return false;
+        }
+        let mut states = self.rivals(lane).filter_map(|(_, walk)| walk.state(peer, peers));
+        states.any(|state| !matches!(state, State::New | State::Waiting | State::Skipped))
+    }
+
     pub(crate) fn lanes(&self) -> impl Iterator<Item = Lane> + use<N> {
         let routes = u16::try_from(self.routes.len()).expect("routes are capped");
         (0..routes).map(Lane).chain([Lane::FETCH])
@@ -265,7 +285,12 @@ impl<N: Network> Work<N> {
         walks.flat_map(Walk::peers).chain(self.fetch.peers())
     }
 
-    fn walk_mut(&mut self, Lane(route): Lane) -> Option<&mut Walk> {
+    /// Nothing for the fetch lane, and lookups.
+    pub(crate) fn walk(&self, Lane(route): Lane) -> Option<&Walk> {
+        self.routes.get(usize::from(route))?.route.walk()
+    }
+
+    pub(crate) fn walk_mut(&mut self, Lane(route): Lane) -> Option<&mut Walk> {
         match &mut self.routes[usize::from(route)].route {
             RouteState::Walk(walk) => Some(walk),
             RouteState::Ended { walk, .. } => walk.as_mut(),

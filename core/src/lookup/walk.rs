@@ -53,6 +53,24 @@ impl Walk {
         self.places.len()
     }
 
+    pub(crate) const fn target(&self) -> &Key {
+        &self.target
+    }
+
+    /// What has become of a peer; `None` if it is no candidate.
+    pub(crate) fn state<N: Network>(&self, peer: PeerIndex, peers: &PeerTable<N>) -> Option<State> {
+        let prefix = peers.key(peer).distance_prefix(&self.target);
+        let position = self.find(peer, prefix, peers).ok()?;
+        Some(self.places[position].candidate.state())
+    }
+
+    /// Takes out a candidate that has not been contacted.
+    pub(crate) fn remove<N: Network>(&mut self, peer: PeerIndex, peers: &PeerTable<N>) {
+        let prefix = peers.key(peer).distance_prefix(&self.target);
+        let position = self.find(peer, prefix, peers).expect("the caller has looked");
+        self.places.remove(position);
+    }
+
     /// Offers a peer as a candidate.
     pub(crate) fn offer<N: Network>(
         &mut self,

@@ -3,6 +3,7 @@
 mod answers;
 mod bench;
 mod deadlines;
+mod disjoint;
 mod fetches;
 mod limits;
 mod load;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dragnet_core::{Delivery, LiveState, Output, QueryId, Route};
+use dragnet_core::{LiveState, Output, QueryId, Route};
 
 use super::check::{Place, Verdict, ensure, read};
 use super::ledger::Ledger;
@@ -81,7 +81,7 @@ fn one_input(setup: &Setup, ledger: &Ledger, event: &Event, new_peers: usize) ->
     let is_found = |output: &&Output<Toy>| {
         let Output::Found { query, .. } = output else { return false };
         let asked = ledger.queries.get(query);
-        asked.is_some_and(|asked| asked.config().delivery == Delivery::Immediate)
+        asked.is_some_and(|asked| !asked.holds_back())
     };
     let found = event.outputs.iter().filter(is_found).count();
     let (items_max, peers_max) = match &event.input {

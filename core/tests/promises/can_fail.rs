@@ -48,7 +48,7 @@ can_fail! {
         ForgetRelease, ReleaseTwice;
     promise_06_can_fail: contacts::no_contact_begins_without_a_slot, OneContactTooMany, OneHedgeTooMany;
     promise_07_can_fail: contacts::no_peer_is_contacted_twice_for_one_lane_or_while_barred,
-        ContactTwice, ContactBarred;
+        ContactTwice, ContactBarred, ShareRoutes;
     promise_08_can_fail: timeouts::poll_timeout_is_exact, SpuriousTimeout, LateTimeout;
     promise_09_can_fail: bounds::every_table_stays_within_its_cap_and_ends_empty, GrowCandidates, KeepPeers;
     promise_10_can_fail: sameness::same_seed_and_inputs_same_outputs, HiddenState;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dragnet_core::{Failure, Network, Output, Reason, ReputationConfig, Time};
+use dragnet_core::{Failure, Key, Network, Output, Query, Reason, ReputationConfig, Route, Step, Time};
 
 use super::check::{Place, Verdict, ensure, read};
 use super::ledger::Ledger;
@@ -28,10 +28,12 @@ pub(crate) fn no_contact_begins_without_a_slot(scenario: &Scenario) -> Verdict {
 pub(crate) fn no_peer_is_contacted_twice_for_one_lane_or_while_barred(scenario: &Scenario) -> Verdict {
     let trace = run(scenario);
     let mut contacted = BTreeSet::new();
-    read(&trace, |_, event, place| {
+    read(&trace, |ledger, event, place| {
         let Place::Output(Output::Contact { query, peer, step, .. }) = place else { return Ok(()) };
         ensure(*peer != scenario.setup.local, || "the local peer is contacted".into())?;
-        let lane = format!("{query} {step:?}");
+        // Disjoint walks to one target are as one.
+        let target = ledger.queries.get(query).and_then(|asked| shared_target(&asked.query, *step));
+        let lane = target.map_or_else(|| format!("{query} {step:?}"), |target| format!("{query} {target:?}"));
         ensure(contacted.insert((lane, *peer)), || format!("peer {peer} is contacted twice for {step:?}"))?;
         // Peers are barred by what an input brings, and contacted after that.
         let report = event.view.peers.iter().find(|report| report.peer == *peer);
@@ -39,6 +41,15 @@ pub(crate) fn no_peer_is_contacted_twice_for_one_lane_or_while_barred(scenario: 
         ensure(!is_barred, || format!("peer {peer} is contacted, and barred"))
     })?;
     if scenario.setup.remembers_deeds() { bars_are_as_earned(&trace) } else { Ok(()) }
+}
+
+/// Where a walk goes, if it shares no peer with the others that go there.
+pub(crate) fn shared_target(query: &Query<Toy>, step: Step) -> Option<Key> {
+    let Step::Route(route) = step else { return None };
+    match query.routes.get(usize::from(route))? {
+        Route::Walk { target, .. } if query.disjoint.is_some() => Some(*target),
+        _ => None,
+    }
 }
 
 /// That the engine knows whom to bar, and for how long, where nothing is forgotten.

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dragnet_core::{Network, Output, Reason, Step, Time};
+use dragnet_core::{Agreement, Network, Output, Reason, Step, Time};
 
 use super::check::scenario_of;
+use super::contacts::shared_target;
 use super::ledger::{Ledger, is_due};
 use super::network::Toy;
 use super::world::{Event, Input, Trace, run};
@@ -13,7 +14,7 @@ use super::world::{Event, Input, Trace, run};
 const SCENARIOS: u64 = 400;
 
 /// What a scenario may reach, and in how many of a hundred it does at least.
-const WANTED: [(&str, u64); 30] = [
+const WANTED: [(&str, u64); 32] = [
     ("an item delivered", 60),
     ("a duplicate", 40),
     ("an invalid answer", 60),
@@ -36,6 +37,8 @@ const WANTED: [(&str, u64); 30] = [
     ("an item held to the deadline", 20),
     ("a conflict", 25),
     ("something withheld", 25),
+    ("disjoint walks to one target", 25),
+    ("routes that agree", 4),
     ("converged", 15),
     ("exhausted", 60),
     ("deadline reached", 60),
@@ -150,6 +153,10 @@ fn seen_in_order(trace: &Trace) -> BTreeSet<&'static str> {
                 if found.votes > 1 {
                     seen.insert("an item that more than one gave");
                 }
+                let disjoint = ledger.queries.get(query).and_then(|asked| asked.query.disjoint);
+                if found.votes > 1 && disjoint.is_some_and(|agreement| agreement != Agreement::One) {
+                    seen.insert("routes that agree");
+                }
             }
             ledger.output(event, output);
         }
@@ -159,6 +166,10 @@ fn seen_in_order(trace: &Trace) -> BTreeSet<&'static str> {
             for (_, (other_peer, other_step)) in open.iter().filter(|(other, _)| other == query) {
                 if step == other_step && Toy::source(peer) != Toy::source(other_peer) {
                     seen.insert("two sources in one lane");
+                }
+                let target = |step| shared_target(&ledger.queries[query].query, step);
+                if step != other_step && target(*step).is_some() && target(*step) == target(*other_step) {
+                    seen.insert("disjoint walks to one target");
                 }
                 if *step == Step::Fetch && *other_step != Step::Fetch {
                     seen.insert("a walk and a fetch in one query");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dragnet_core::{Delivery, Output, QueryId, Reason, RequestId};
+use dragnet_core::{Output, QueryId, Reason, RequestId};
 
 use super::check::{Place, Verdict, ensure, read};
 use super::ledger::{Ledger, is_due};
@@ -64,7 +64,7 @@ fn at_the_deadline(ledger: &Ledger, event: &Event, output: &Output<Toy>) -> Verd
         matches!(output, Output::Finished { outcome, .. } if outcome.reason == Reason::DeadlineReached);
     let is_over = event.now >= asked.deadline;
     ensure(is_over || !is_timed_out, || format!("{query} timed out before {:?}", asked.deadline))?;
-    let holds_back = asked.config().delivery != Delivery::Immediate;
+    let holds_back = asked.holds_back();
     let is_rest = holds_back && matches!(output, Output::Found { .. });
     let is_allowed = is_timed_out || is_rest || matches!(output, Output::Release { .. });
     ensure(!is_due(asked.deadline, event.now) || is_allowed, || {

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dragnet_core::{Network, Output, Query, QueryConfig, QueryId, RequestId, Source, Step, Time};
+use dragnet_core::{
+    Agreement, Delivery, Network, Output, Query, QueryConfig, QueryId, RequestId, Source, Step, Time,
+};
 
 use super::network::Toy;
 use super::world::{Event, Input};
@@ -25,6 +27,12 @@ pub(crate) struct Asked {
 impl Asked {
     pub(crate) fn config(&self) -> &QueryConfig {
         &self.query.config
+    }
+
+    /// Whether items may wait for others to confirm them, or for the end.
+    pub(crate) fn holds_back(&self) -> bool {
+        let agreement = self.query.disjoint.unwrap_or_default();
+        self.config().delivery != Delivery::Immediate || agreement != Agreement::One
     }
 }
 

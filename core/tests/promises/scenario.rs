@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use dragnet_core::{Caps, Delivery, EngineConfig, Failure, LookupTotals, QueryConfig, ReputationConfig};
+use dragnet_core::{
+    Agreement, Caps, Delivery, EngineConfig, Failure, LookupTotals, QueryConfig, ReputationConfig,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -83,6 +85,7 @@ pub(crate) struct Plan {
     pub(crate) providers: bool,
     pub(crate) refuses: Option<Refuses>,
     pub(crate) prefers: Option<Prefers>,
+    pub(crate) disjoint: Option<Agreement>,
     pub(crate) config: QueryConfig,
 }
 
@@ -198,13 +201,16 @@ fn reputation() -> impl Strategy<Value = ReputationConfig> {
 fn plan() -> impl Strategy<Value = Plan> {
     let refuses = option::weighted(0.5, (2u8..6).prop_map(Refuses));
     let prefers = option::weighted(0.5, (0u8..3).prop_map(Prefers));
-    (vec(route(), 0..4), vec(peer(), 0..8), any::<bool>(), refuses, prefers, query_config()).prop_map(
-        |(routes, peers, providers, refuses, prefers, config)| Plan {
+    let agreement = select(vec![Agreement::One, Agreement::Majority, Agreement::All]);
+    let judging = (refuses, prefers, option::weighted(0.4, agreement));
+    (vec(route(), 0..4), vec(peer(), 0..8), any::<bool>(), judging, query_config()).prop_map(
+        |(routes, peers, providers, (refuses, prefers, disjoint), config)| Plan {
             routes,
             peers,
             providers,
             refuses,
             prefers,
+            disjoint,
             config,
         },
     )
@@ -212,7 +218,8 @@ fn plan() -> impl Strategy<Value = Plan> {
 
 fn route() -> impl Strategy<Value = RoutePlan> {
     prop_oneof![
-        4 => (any::<u8>(), vec(peer(), 0..9))
+        // Some to the same target.
+        4 => (prop_oneof![2 => Just(0u8), 1 => any::<u8>()], vec(peer(), 0..9))
             .prop_map(|(target, candidates)| RoutePlan::Walk { target, candidates }),
         1 => Just(RoutePlan::Delegated),
     ]

@@ -281,6 +281,7 @@ fn query(plan: &Plan) -> Query<Toy> {
         });
     }
     query.providers = plan.providers;
+    query.disjoint = plan.disjoint;
     if let Some(validator) = plan.refuses {
         query = query.validator(validator);
     }

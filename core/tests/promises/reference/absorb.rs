@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dragnet_core::{Delivery, QueryId, Reason, Reply, Step};
+use dragnet_core::{QueryId, Reason, Reply, Step};
 
 use super::super::network::Toy;
 use super::query::{Held, Voter};
@@ -32,10 +32,8 @@ impl Reference {
                 continue;
             }
             let given = Held { item, from, response_time, voters: Vec::new() };
-            let has_enough = match asked.query.config.delivery {
-                Delivery::Immediate => self.take(id, &given),
-                _ => self.vote(id, step, given, &mut held),
-            };
+            let has_enough =
+                if asked.holds() { self.vote(id, step, given, &mut held) } else { self.take(id, &given) };
             if has_enough {
                 break;
             }
@@ -73,7 +71,7 @@ impl Reference {
         let same_id: Vec<&Held> = asked.held.iter().filter(|held| held.item.id == item.item.id).collect();
         asked.duplicate += u32::from(!same_id.is_empty());
         asked.conflicting += u32::from(same_id.iter().any(|held| held.item != item.item));
-        let has_voted = same_id.iter().any(|held| held.voters.contains(&voter));
+        let has_voted = same_id.iter().any(|held| held.voters.iter().any(|(other, _)| *other == voter));
         if has_voted || asked.delivered.contains(&item.item.id) {
             return false;
         }
@@ -91,15 +89,18 @@ impl Reference {
             asked.held.push(item);
             asked.held.len() - 1
         });
-        asked.held[place].voters.push(voter);
-        let votes = asked.held[place].voters.len();
-        match asked.query.config.delivery {
-            Delivery::Quorum(quorum) if votes >= quorum => {
-                let elected = asked.held[place].clone();
-                self.give(id, &elected, votes as u32, Reason::QuorumReached)
-            }
-            _ => false,
-        }
+        asked.held[place].voters.push((voter, step));
+        self.elect(id, place)
+    }
+
+    /// Delivers an item if it has the votes. Whether that was the last that is wanted.
+    fn elect(&mut self, id: QueryId, place: usize) -> bool {
+        let asked = self.asked(id);
+        let item = asked.held[place].clone();
+        let votes = asked.votes(&item);
+        let is_elected =
+            asked.quorum().is_some_and(|quorum| votes >= quorum) && !asked.delivered.contains(&item.item.id);
+        is_elected && self.give(id, &item, votes as u32, Reason::QuorumReached)
     }
 
     pub(super) fn take_in(&mut self, query: QueryId, step: Step, reply: &Reply<Toy>) {
@@ -111,6 +112,24 @@ impl Reference {
         }
         if takes_providers {
             self.offer(query, Step::Fetch, &reply.providers, caps.providers_per_reply);
+            let read = reply.providers.iter().take(caps.providers_per_reply);
+            let asked = self.asked(query);
+            let names = step != Step::Fetch && asked.query.disjoint.is_some();
+            for provider in read.filter(|_| names) {
+                let candidates = &mut asked.lane(Step::Fetch).candidates;
+                if candidates.iter().any(|candidate| candidate.peer == *provider) {
+                    asked.named.push((*provider, step));
+                }
+            }
+            // By id, in the order in which they came.
+            let mut places: Vec<usize> = (0..asked.held.len()).collect();
+            let first_of = |id: u8| asked.held.iter().position(|held| held.item.id == id);
+            places.sort_by_key(|place| first_of(asked.held[*place].item.id));
+            for place in places {
+                if self.elect(query, place) {
+                    return;
+                }
+            }
         }
         self.mark_ready(query);
     }
@@ -120,7 +139,11 @@ impl Reference {
         let mut dropped = peers.len().saturating_sub(read_max) as u32;
         for &peer in peers.iter().take(read_max) {
             let badness = self.peers.badness(peer);
-            if peer != self.setup.local && self.lane(query, step).offer(peer, badness, candidates_max) {
+            let is_owned = self.asked(query).is_owned(step, peer);
+            if peer != self.setup.local
+                && !is_owned
+                && self.lane(query, step).offer(peer, badness, candidates_max)
+            {
                 dropped += 1;
             }
         }

@@ -3,7 +3,7 @@
 use dragnet_core::{Network, QueryId, Reason, Step};
 
 use super::super::network::{PEERS, Toy};
-use super::lane::{Lane, Next, State};
+use super::lane::{Candidate, Lane, Next, State};
 use super::query::Asked;
 use super::{Place, Reference, Said};
 
@@ -126,7 +126,18 @@ impl Reference {
         candidate.sent = now;
         self.peers.get(peer).in_flight += 1;
         self.withdraw_if_full(query, step, peer);
+        self.own(query, step, peer);
         self.said.push(Said::Begun((query, step, Some(peer))));
+    }
+
+    /// The other walks to the target may not have a peer that this one contacts.
+    fn own(&mut self, query: QueryId, step: Step, peer: u8) {
+        for rival in self.asked(query).rivals(step) {
+            let candidates = &mut self.lane(query, rival).candidates;
+            let is_free = |candidate: &Candidate| matches!(candidate.state, State::New | State::Waiting);
+            candidates.retain(|candidate| candidate.peer != peer || !is_free(candidate));
+            self.peers.get(peer).waiting.retain(|other| *other != (query, rival));
+        }
     }
 
     /// Who has no slot any more does not wait either.
@@ -194,9 +205,9 @@ impl Reference {
         let rest = asked.rest();
         let wanted = asked.query.config.max_results - asked.delivered.len();
         let given = if reason == Reason::Cancelled { 0 } else { wanted.min(rest.len()) };
-        asked.withheld = (rest.len() - given) as u32;
+        asked.withheld = (asked.undelivered() - given) as u32;
         for held in rest.into_iter().take(given) {
-            let votes = held.voters.len() as u32;
+            let votes = asked.votes(&held) as u32;
             self.said.push(Said::Found(query, asked.found(self.now, &held, votes)));
         }
         for peer in 0..PEERS {

@@ -7,7 +7,7 @@ use super::super::network::Toy;
 pub(super) struct Lane {
     pub(super) step: Step,
     /// Where a walk goes.
-    target: Option<Key>,
+    pub(super) target: Option<Key>,
     /// A lookup in flight, and when it began in the order of things.
     pub(super) lookup: Option<u64>,
     /// Whether a route at its end has converged.

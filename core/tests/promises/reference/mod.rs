@@ -10,8 +10,8 @@ mod query;
 use std::collections::VecDeque;
 
 use dragnet_core::{
-    Failure, Found, LookupTotals, Output, Query, QueryEngine, QueryId, QueryStats, Reason, Reply, RequestId,
-    Route, StartError, Step, Time,
+    Failure, Found, LookupTotals, Network, Output, Query, QueryEngine, QueryId, QueryStats, Reason, Reply,
+    RequestId, Route, StartError, Step, Time,
 };
 
 use self::lane::State;
@@ -70,6 +70,37 @@ fn translate(output: &Output<Toy>, requests: &mut Vec<(RequestId, Place)>) -> Sa
 
 fn place_of(requests: &[(RequestId, Place)], request: RequestId) -> Option<Place> {
     requests.iter().find(|(other, _)| *other == request).map(|(_, place)| *place)
+}
+
+/// Of each route: those that the asker names; dealt out among disjoint walks to one target, the closest
+/// first.
+fn first_candidates(query: &Query<Toy>, local: u8) -> Vec<Vec<u8>> {
+    let walk = |route: &Route<Toy>| match route {
+        Route::Walk { target, candidates, source } => Some(((*target, *source), candidates.clone())),
+        _ => None,
+    };
+    let walks: Vec<_> = query.routes.iter().map(walk).collect();
+    let own = walks.iter().map(|walk| walk.iter().flat_map(|(_, candidates)| candidates.clone()).collect());
+    let mut first: Vec<Vec<u8>> = own.collect();
+    let courses: Vec<_> = walks.iter().flatten().map(|(course, _)| *course).collect();
+    for (n, course) in courses.iter().enumerate().filter(|_| query.disjoint.is_some()) {
+        let is_same = |route: &usize| walks[*route].as_ref().is_some_and(|(other, _)| other == course);
+        let group: Vec<usize> = (0..walks.len()).filter(is_same).collect();
+        if courses[..n].contains(course) || group.len() < 2 {
+            continue;
+        }
+        let mut all: Vec<u8> = Vec::new();
+        for peer in group.iter().flat_map(|route| std::mem::take(&mut first[*route])) {
+            if peer != local && !all.contains(&peer) {
+                all.push(peer);
+            }
+        }
+        all.sort_by_key(|peer| Toy::key(peer).distance(&course.0));
+        for (n, peer) in all.into_iter().enumerate() {
+            first[group[n % group.len()]].push(peer);
+        }
+    }
+    first
 }
 
 struct Reference {
@@ -143,10 +174,8 @@ impl Reference {
         let Ok(id) = *started else { return };
         let sequence = self.next();
         self.asked.push(Asked::new(id, query, self.now, sequence));
-        for (index, route) in query.routes.iter().enumerate() {
-            if let Route::Walk { candidates, .. } = route {
-                self.offer(id, Step::Route(index as u16), candidates, usize::MAX);
-            }
+        for (index, candidates) in first_candidates(query, self.setup.local).iter().enumerate() {
+            self.offer(id, Step::Route(index as u16), candidates, usize::MAX);
         }
         self.offer(id, Step::Fetch, &query.peers, usize::MAX);
         if query.config.timeout.is_zero() || self.now == Time::MAX {

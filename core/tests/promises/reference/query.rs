@@ -1,9 +1,10 @@
 //! One live query.
 
 use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dragnet_core::{Found, Query, QueryId, QueryStats, Route, Step, Time};
+use dragnet_core::{Delivery, Found, Query, QueryId, QueryStats, Route, Step, Time};
 
 use super::super::network::{Note, Toy};
 use super::lane::{Lane, State};
@@ -18,6 +19,8 @@ pub(super) struct Asked {
     pub(super) delivered: Vec<u8>,
     /// What has been given, where it is held back: each item once, in the order in which it came.
     pub(super) held: Vec<Held>,
+    /// Which routes have named a candidate of the fetch lane.
+    pub(super) named: Vec<(u8, Step)>,
     pub(super) first_item: Option<Duration>,
     pub(super) contacted: u32,
     pub(super) replied: u32,
@@ -38,7 +41,7 @@ pub(super) struct Held {
     pub(super) item: Note,
     pub(super) from: Option<u8>,
     pub(super) response_time: Option<Duration>,
-    pub(super) voters: Vec<Voter>,
+    pub(super) voters: Vec<(Voter, Step)>,
 }
 
 /// A peer, or a lookup that does not say which.
@@ -81,6 +84,7 @@ impl Asked {
             lanes: routes.chain([Lane::new(Step::Fetch, None)]).collect(),
             delivered: Vec::new(),
             held: Vec::new(),
+            named: Vec::new(),
             first_item: None,
             contacted: 0,
             replied: 0,
@@ -98,6 +102,22 @@ impl Asked {
 
     pub(super) fn lane(&mut self, step: Step) -> &mut Lane {
         self.lanes.iter_mut().find(|lane| lane.step == step).expect("a query has the lanes it began with")
+    }
+
+    /// The other walks to the target of this one, if walks may share no peer.
+    pub(super) fn rivals(&self, step: Step) -> Vec<Step> {
+        let target = self.lanes.iter().find(|lane| lane.step == step).and_then(|lane| lane.target);
+        let is_rival = |lane: &&Lane| lane.step != step && lane.target.is_some() && lane.target == target;
+        let rivals = self.lanes.iter().filter(is_rival).map(|lane| lane.step);
+        rivals.filter(|_| self.query.disjoint.is_some()).collect()
+    }
+
+    /// Whether another walk to the target has contacted a peer.
+    pub(super) fn is_owned(&self, step: Step, peer: u8) -> bool {
+        let rivals = self.rivals(step);
+        let candidates = self.lanes.iter().filter(|l| rivals.contains(&l.step)).flat_map(|l| &l.candidates);
+        let has_contacted = |state| !matches!(state, State::New | State::Waiting | State::Skipped);
+        candidates.filter(|c| c.peer == peer).any(|candidate| has_contacted(candidate.state))
     }
 
     pub(super) fn soft_timeout(&self) -> Duration {
@@ -136,21 +156,71 @@ impl Asked {
     /// What is left to deliver at the end: of each id the best, those with the most votes first.
     pub(super) fn rest(&self) -> Vec<Held> {
         let mut best: Vec<Held> = Vec::new();
-        for held in self.held.iter().filter(|held| !self.delivered.contains(&held.item.id)) {
+        let agreement = self.agreement();
+        let left = self.held.iter().filter(|held| !self.delivered.contains(&held.item.id));
+        for held in left.filter(|held| self.votes(held) >= agreement) {
             match best.iter_mut().find(|other| other.item.id == held.item.id) {
                 Some(other) if self.is_better(held, other) => *other = held.clone(),
                 Some(_) => {}
                 None => best.push(held.clone()),
             }
         }
-        best.sort_by_key(|held| Reverse(held.voters.len()));
+        let first = |held: &Held| self.held.iter().position(|other| other.item.id == held.item.id);
+        best.sort_by_key(|held| (Reverse(self.votes(held)), first(held)));
         best
+    }
+
+    /// How many ids were given and not delivered.
+    pub(super) fn undelivered(&self) -> usize {
+        let ids: BTreeSet<u8> = self.held.iter().map(|held| held.item.id).collect();
+        ids.iter().filter(|id| !self.delivered.contains(id)).count()
     }
 
     fn is_better(&self, one: &Held, other: &Held) -> bool {
         let selector = self.query.selector.as_ref();
         let selected = selector.map_or(Ordering::Equal, |s| s.compare(&7, &one.item, &other.item));
-        selected.then(one.voters.len().cmp(&other.voters.len())).is_gt()
+        selected.then(self.votes(one).cmp(&self.votes(other))).is_gt()
+    }
+
+    /// The peers that gave it; or the routes that did so or named them, and the peers that no route did.
+    pub(super) fn votes(&self, held: &Held) -> usize {
+        if self.query.disjoint.is_none() {
+            return held.voters.len();
+        }
+        let mut routes = Vec::new();
+        let mut alone = 0;
+        for (voter, step) in &held.voters {
+            let named = self.named.iter().filter(|(peer, _)| *voter == Voter::Peer(*peer));
+            let mut of_voter: Vec<Step> = named.map(|(_, route)| *route).collect();
+            of_voter.extend(Some(*step).filter(|step| *step != Step::Fetch));
+            alone += usize::from(of_voter.is_empty());
+            for route in of_voter {
+                if !routes.contains(&route) {
+                    routes.push(route);
+                }
+            }
+        }
+        routes.len() + alone
+    }
+
+    /// Votes without which nothing is delivered.
+    pub(super) fn agreement(&self) -> usize {
+        let routes = self.query.routes.len();
+        self.query.disjoint.map_or(1, |agreement| agreement.of(routes))
+    }
+
+    /// Votes with which an item is delivered; `None`: not before the end.
+    pub(super) fn quorum(&self) -> Option<usize> {
+        match self.query.config.delivery {
+            Delivery::Quorum(votes) => Some(votes.max(self.agreement())),
+            Delivery::BestAtEnd => None,
+            _ => Some(self.agreement()),
+        }
+    }
+
+    /// Whether items are compared, and not just delivered.
+    pub(super) fn holds(&self) -> bool {
+        self.query.config.delivery != Delivery::Immediate || self.agreement() > 1
     }
 
     pub(super) fn stats(&self, now: Time) -> QueryStats {
