@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Run a peer that shares packages and answers others, until Ctrl-C.
     Node(NodeArgs),
+    /// Run a centralised registry: an HTTP server that answers searches, until Ctrl-C.
+    Registry(RegistryArgs),
     /// Search the packages that the network shares; results come as they are found.
     Search(SearchArgs),
     /// Get a record of the DHT.
@@ -106,6 +109,21 @@ pub struct NodeArgs {
     /// What to share.
     #[command(flatten)]
     pub shared: SharedArgs,
+}
+
+/// The settings of `registry`.
+#[derive(Args, Debug, Clone)]
+pub struct RegistryArgs {
+    /// Where to listen, such as 127.0.0.1:8080; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// What to put into the registry.
+    #[command(flatten)]
+    pub shared: SharedArgs,
+    /// Keep the packages in this SQLite file, and serve those that are in it; otherwise they are kept in
+    /// memory.
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["packages", "cargo_metadata"])]
+    pub store: Option<PathBuf>,
 }
 
 /// The settings of `search`.

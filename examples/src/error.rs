@@ -9,6 +9,7 @@ use dragnet_libp2p::{BootstrapError, CommandError, NodeError, PublishError};
 
 use crate::args::ArgumentError;
 use crate::question::QuestionError;
+use crate::registry::{ServerError, StoreError};
 use crate::source::SourceError;
 
 /// The exit code when the program itself failed, as BSD's `sysexits` has it.
@@ -48,6 +49,12 @@ pub enum Error {
     /// No packages.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// No database of packages.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A registry that does not listen.
+    #[error(transparent)]
+    Server(#[from] ServerError),
     /// A key or a value that is none.
     #[error(transparent)]
     Argument(#[from] ArgumentError),
@@ -96,6 +103,8 @@ impl Error {
             Self::Node(_)
             | Self::Question(_)
             | Self::Source(_)
+            | Self::Store(_)
+            | Self::Server(_)
             | Self::Argument(_)
             | Self::Start(_)
             | Self::Publish { .. } => 2,

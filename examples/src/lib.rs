@@ -9,6 +9,7 @@
 //! | [`catalogue`] | one peer's packages, and its answers |
 //! | [`market`] | a search: one's own packages, then the network's, each checked |
 //! | [`source`] | where packages come from |
+//! | [`registry`] | a centralised registry of packages by HTTP: its server, and how it is asked |
 //! | [`peer`], [`announce`] | a node in this process; announcing many keys |
 //! | [`commands`], [`demo`] | what the command line does |
 //! | [`cli`], [`args`], [`output`], [`table`], [`duration`], [`error`], [`signals`] | the command line itself |
@@ -26,6 +27,7 @@ pub mod output;
 pub mod package;
 pub mod peer;
 pub mod question;
+pub mod registry;
 pub mod signals;
 pub mod source;
 pub mod table;

@@ -13,7 +13,7 @@ const TERMS_MAX: usize = 16;
 const TERM_BYTES_MAX: usize = 128;
 
 /// A search: every word must be found, and category and tag must be among the package's.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Question {
     terms: Vec<String>,
@@ -93,6 +93,21 @@ impl Question {
             Some(bytes) if bytes > TERM_BYTES_MAX => Err(QuestionError::TooLong { bytes }),
             Some(_) => Ok(()),
         }
+    }
+
+    /// The words, in lower case.
+    pub fn terms(&self) -> &[String] {
+        &self.terms
+    }
+
+    /// The category, in lower case.
+    pub fn category(&self) -> Option<&str> {
+        self.category.as_deref()
+    }
+
+    /// The tag, in lower case.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
     }
 
     /// The term whose providers are asked: the first word, or else the tag, or else the category.

@@ -285,9 +285,7 @@ fn what_is_no_http_is_told() {
 #[test]
 fn nobody_there_is_told() {
     run(async {
-        let gone = good().await;
-        let url = gone.url.clone();
-        drop(gone);
+        let url = support::nobody();
         let asker = Asker::new(Config::default());
         let error = asker.failure(&url).await;
         assert!(matches!(error, Error::Connect { .. }), "{error:?}");

@@ -75,12 +75,11 @@ impl Subject for Registry {
 #[test]
 fn it_keeps_the_rules() {
     let mut registry = run(async {
-        let gone = good().await;
         Registry {
             answering: good().await,
             silent: serve(|mut talk| async move { talk.closed().await }).await,
             garbled: always("200 OK", "content-type: application/json\r\n", "{\"words\": ").await,
-            missing: gone.url.clone(),
+            missing: support::nobody(),
         }
     });
     let report = check(&mut registry);

@@ -3,11 +3,13 @@
 mod node;
 mod providers;
 mod records;
+mod registry;
 mod search;
 
 pub use node::node;
 pub use providers::{provide, providers};
 pub use records::{get, put};
+pub use registry::registry;
 pub use search::search;
 
 use std::sync::Arc;

@@ -274,6 +274,11 @@ pub(crate) async fn always(status: &'static str, headers: &'static str, body: &'
     .await
 }
 
+/// Where nobody listens: a port of the system's own, to which no port 0 leads.
+pub(crate) fn nobody() -> RegistryUrl {
+    "http://127.0.0.1:1/".parse().unwrap()
+}
+
 /// A registry with these words.
 pub(crate) async fn good() -> Server {
     always("200 OK", JSON, r#"{"words": ["one", "two"]}"#).await
