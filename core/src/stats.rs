@@ -95,6 +95,7 @@ const SUB_BITS: u32 = 3;
 
 impl Histogram {
     /// Counts a value.
+    #[inline]
     pub fn record(&mut self, value: u64) {
         let index = bucket_of(value);
         if index >= self.buckets.len() {

@@ -6,6 +6,7 @@
 //! whatever the number of timers; only one that fires costs its logarithm.
 
 use alloc::vec::Vec;
+use core::hint::black_box;
 
 use crate::arena::NONE;
 use crate::time::Time;
@@ -76,6 +77,12 @@ impl Timers {
             let taken = core::mem::replace(position, NONE) as usize;
             self.take(taken);
         }
+    }
+
+    /// Loads a contact's timer.
+    pub(crate) fn touch(&self, contact: u32) {
+        let position = self.contacts.get(contact as usize).map_or(0, |position| *position as usize);
+        black_box(self.heap.get(position).map(|entry| entry.at));
     }
 
     /// The exact time of the next timer.

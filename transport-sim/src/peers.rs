@@ -1,6 +1,7 @@
 //! The peers of a simulated network: sorted ids, and what finds one among them.
 
 use std::fmt;
+use std::hint::black_box;
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -92,7 +93,7 @@ pub(crate) fn prefix(key: &Key) -> u64 {
 pub(crate) struct Peers {
     ids: Vec<u64>,
     /// For each value of an id's first bits, the rank of the first peer that has it; one more at the
-    /// end. About one peer falls to each.
+    /// end. About sixteen peers fall to each, two cache lines of ids: so few of them stay in the cache.
     starts: Vec<u32>,
     shift: u32,
 }
@@ -116,7 +117,7 @@ impl Peers {
     }
 
     fn from_sorted(ids: Vec<u64>) -> Self {
-        let bits = (ids.len() as u64 | 1).ilog2().max(1);
+        let bits = (ids.len() as u64 | 1).ilog2().saturating_sub(4).max(1);
         let shift = 64 - bits;
         let mut starts = vec![0u32; (1 << bits) + 1];
         for id in &ids {
@@ -161,6 +162,37 @@ impl Peers {
         self.lower_bound(prefix & !below)..end
     }
 
+    /// Splits the peers that share the first `bits` bits with `prefix`, [`range`](Self::range) of the same,
+    /// into those that share one bit more and the others.
+    pub(crate) fn split(&self, range: Range<u32>, prefix: u64, bits: u32) -> [Range<u32>; 2] {
+        const NARROW: usize = 64;
+        let bit = 1 << (63 - bits);
+        let edge = prefix & !(bit - 1) | bit;
+        let middle = if range.len() > NARROW {
+            self.lower_bound(edge)
+        } else {
+            let within = &self.ids[range.start as usize..range.end as usize];
+            range.start + within.partition_point(|id| *id < edge) as u32
+        };
+        let [low, high] = [range.start..middle, middle..range.end];
+        if prefix & bit == 0 { [low, high] } else { [high, low] }
+    }
+
+    /// Loads the ids of these ranks, all at once: the processor waits for loads that do not depend on
+    /// each other together.
+    pub(crate) fn touch(&self, ranks: impl IntoIterator<Item = u32>) {
+        for rank in ranks {
+            black_box(self.ids[rank as usize]);
+        }
+    }
+
+    /// Loads what finds a peer.
+    pub(crate) fn touch_index(&self, id: PeerId) {
+        let start = self.starts[(id.0 >> self.shift) as usize];
+        black_box(self.ids.get(start as usize));
+        black_box(self.ids.get(start as usize + 8));
+    }
+
     /// The rank of the first peer whose id is not below.
     fn lower_bound(&self, id: u64) -> u32 {
         let slot = (id >> self.shift) as usize;
@@ -201,6 +233,23 @@ mod tests {
                     .filter(|n| bits == 0 || (peers.ids[*n as usize] ^ target).leading_zeros() >= bits)
                     .collect();
                 assert_eq!(peers.range(target, bits).collect::<Vec<_>>(), expected, "{target:x} {bits}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_split_is_the_range_of_one_bit_more_and_that_of_its_sibling() {
+        let peers = Peers::generate(500, 3);
+        for target in [0, u64::MAX, peers.ids[77], 1 << 63, 0x1234_5678_9abc_def0] {
+            for bits in 0..64 {
+                let halves = peers.split(peers.range(target, bits), target, bits);
+                let sibling = target ^ (1 << (63 - bits));
+                let expected = [peers.range(target, bits + 1), peers.range(sibling, bits + 1)];
+                assert_eq!(
+                    halves.map(Iterator::collect::<Vec<_>>),
+                    expected.map(Iterator::collect),
+                    "{bits}"
+                );
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The peers as a Kademlia network: routing tables that are computed when they are asked, not stored.
 
+use std::ops::Range;
+
 use dragnet_core::{Key, Time};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,8 @@ pub(crate) struct Population {
     kept: [Share; 64],
     buckets: Draw,
     stale: Draw,
+    /// What one answer is put together in, kept for the next.
+    scratch: Vec<u64>,
 }
 
 impl Population {
@@ -46,42 +50,53 @@ impl Population {
             kept: std::array::from_fn(|bucket| kept(bucket as u64, dead, staleness)),
             buckets: Draw::new(seed, Purpose::Buckets),
             stale: Draw::new(seed, Purpose::Stale),
+            scratch: Vec::new(),
         }
     }
 
     /// The `count` peers closest to `target` in the routing table of `who`, closest first. Whoever asks
     /// need not be a peer itself.
     pub(crate) fn closest(&mut self, who: PeerId, target: &Key, count: usize, now: Time) -> Vec<PeerId> {
-        let target = prefix(target);
-        let mut found = Vec::with_capacity(count.max(K));
+        let (who, target) = (who.prefix(), prefix(target));
+        let mut found = Found { distances: std::mem::take(&mut self.scratch), target };
         // Bucket b holds the peers that share exactly b leading bits with `who`. The one that the
         // target falls into is closest to it; then come all deeper ones together, which share as much
         // with the target as `who` does; then the shallower ones, each farther than the last.
-        let near = (who.prefix() ^ target).leading_zeros();
+        let near = (who ^ target).leading_zeros();
+        let mut deeper = self.peers.range(who, near);
         if near < 64 {
-            self.bucket(who, near, now, &mut found);
+            let [own, bucket] = self.peers.split(deeper, who, near);
+            self.bucket(who, near, bucket, now, &mut found);
+            found.sort(0);
+            deeper = own;
         }
-        sort(&mut found, 0, target);
         if found.len() < count {
             let from = found.len();
-            for bucket in near + 1..64 {
-                if self.peers.range(who.prefix(), bucket).len() < 2 {
+            for number in near + 1..64 {
+                // Nobody, or only oneself.
+                if deeper.len() < 2 {
                     break;
                 }
-                self.bucket(who, bucket, now, &mut found);
+                let [own, bucket] = self.peers.split(deeper, who, number);
+                self.bucket(who, number, bucket, now, &mut found);
+                deeper = own;
             }
-            sort(&mut found, from, target);
+            found.sort(from);
         }
-        for bucket in (0..near.min(64)).rev() {
+        for number in (0..near.min(64)).rev() {
             if found.len() >= count {
                 break;
             }
             let from = found.len();
-            self.bucket(who, bucket, now, &mut found);
-            sort(&mut found, from, target);
+            let sibling = who ^ (1 << (63 - number));
+            self.bucket(who, number, self.peers.range(sibling, number + 1), now, &mut found);
+            found.sort(from);
         }
-        found.truncate(count);
-        found
+        let closest = found.distances.iter().take(count).map(|distance| PeerId::new(distance ^ target));
+        let closest = closest.collect();
+        found.distances.clear();
+        self.scratch = found.distances;
+        closest
     }
 
     /// The bytes held for the peers.
@@ -105,12 +120,10 @@ impl Population {
         }
     }
 
-    /// Adds the entries of one bucket of a peer's routing table: all that there are, if they fit, else
-    /// [`K`] of them, always the same.
-    fn bucket(&mut self, who: PeerId, bucket: u32, now: Time, found: &mut Vec<PeerId>) {
-        let sibling = who.prefix() ^ (1 << (63 - bucket));
-        let range = self.peers.range(sibling, bucket + 1);
-        let draw = self.buckets.narrow(who.prefix()).narrow(u64::from(bucket));
+    /// Adds the entries of one bucket of a peer's routing table, of the peers that it may hold: all that
+    /// there are, if they fit, else [`K`] of them, always the same.
+    fn bucket(&mut self, who: u64, bucket: u32, range: Range<u32>, now: Time, found: &mut Found) {
+        let draw = self.buckets.narrow(who).narrow(u64::from(bucket));
         if range.len() <= SMALL {
             let mut members = [0; SMALL];
             let mut len = 0;
@@ -128,12 +141,15 @@ impl Population {
             }
             return;
         }
+        let drawn = |attempt| range.start + below(draw.word(attempt, 0), range.len() as u64) as u32;
+        let first: [u32; K] = std::array::from_fn(|attempt| drawn(attempt as u64));
+        self.peers.touch(first);
         let from = found.len();
         // In a network where nearly all are dead a bucket may stay unfilled.
-        for attempt in 0..16 * K as u64 {
-            let index = range.start + below(draw.word(attempt, 0), range.len() as u64) as u32;
+        for attempt in 0..16 * K {
+            let index = first.get(attempt).copied().unwrap_or_else(|| drawn(attempt as u64));
             let id = self.peers.id(index);
-            if found[from..].contains(&id) || !self.holds(who, bucket, index, now) {
+            if found.contains(from, id) || !self.holds(who, bucket, index, now) {
                 continue;
             }
             found.push(id);
@@ -144,14 +160,34 @@ impl Population {
     }
 
     /// Whether a peer of a bucket's range may be in the bucket: the living may, and some of the dead.
-    fn holds(&mut self, who: PeerId, bucket: u32, index: u32, now: Time) -> bool {
+    fn holds(&mut self, who: u64, bucket: u32, index: u32, now: Time) -> bool {
         self.life.is_alive(index, now)
-            || self.kept[bucket as usize].hit(self.stale.word(who.prefix(), self.peers.id(index).prefix()))
+            || self.kept[bucket as usize].hit(self.stale.word(who, self.peers.id(index).prefix()))
     }
 }
 
-fn sort(found: &mut [PeerId], from: usize, target: u64) {
-    found[from..].sort_unstable_by_key(|peer| peer.prefix() ^ target);
+/// The peers that a routing table names, by their distance to a target.
+struct Found {
+    distances: Vec<u64>,
+    target: u64,
+}
+
+impl Found {
+    fn len(&self) -> usize {
+        self.distances.len()
+    }
+
+    fn push(&mut self, peer: PeerId) {
+        self.distances.push(peer.prefix() ^ self.target);
+    }
+
+    fn contains(&self, from: usize, peer: PeerId) -> bool {
+        self.distances[from..].contains(&(peer.prefix() ^ self.target))
+    }
+
+    fn sort(&mut self, from: usize) {
+        self.distances[from..].sort_unstable();
+    }
 }
 
 /// Which share of its dead peers a bucket holds, so that the dead are as many of its entries as
@@ -240,10 +276,12 @@ mod tests {
         for index in (0..20_000).step_by(20) {
             let who = population.peers.id(index);
             for bucket in [0u32, 4, 9] {
-                let mut found = Vec::new();
-                population.bucket(who, bucket, Time::ZERO, &mut found);
-                for peer in found {
-                    let index = population.peers.index(peer).unwrap();
+                let mut found = Found { distances: Vec::new(), target: 0 };
+                let sibling = who.prefix() ^ (1 << (63 - bucket));
+                let range = population.peers.range(sibling, bucket + 1);
+                population.bucket(who.prefix(), bucket, range, Time::ZERO, &mut found);
+                for peer in found.distances {
+                    let index = population.peers.index(PeerId::new(peer)).unwrap();
                     let alive = population.life.is_alive(index, Time::ZERO);
                     entries[bucket as usize][usize::from(alive)] += 1;
                 }

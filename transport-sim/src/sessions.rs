@@ -72,6 +72,7 @@ impl Liveness {
     }
 
     /// Whether a peer is there.
+    #[inline]
     pub(crate) fn is_alive(&mut self, index: u32, now: Time) -> bool {
         match self {
             Self::Fixed(alive) => alive[index as usize / 64] >> (index % 64) & 1 == 1,

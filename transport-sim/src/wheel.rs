@@ -23,12 +23,12 @@ pub trait EventQueue<T> {
     }
 }
 
-/// A grain of time, 2^18 ns = 0.26 ms: what is due within one is sorted when the grain comes due.
-const GRAIN_BITS: u32 = 18;
+/// A grain of time, 2^20 ns = 1.05 ms: what is due within one is sorted when the grain comes due.
+const GRAIN_BITS: u32 = 20;
 /// Each level has 1 024 slots, and a slot of one level is as wide as the whole level below.
 const SLOT_BITS: u32 = 10;
 const SLOTS: usize = 1 << SLOT_BITS;
-/// Five levels of ten bits cover the 46 bits of time above the grain.
+/// Five levels of ten bits cover the 44 bits of time above the grain.
 const LEVELS: usize = 5;
 
 /// A hierarchical timing wheel (Varghese and Lauck, 1987) with exact order.
@@ -84,6 +84,12 @@ impl<T> Wheel<T> {
         let due = self.due.last().map(|entry| entry.time);
         let late = self.late.peek().map(|entry| entry.0.time);
         due.into_iter().chain(late).min().map(Time::from_nanos)
+    }
+
+    /// The next events, as far as they are known: those of the current grain, if none is pushed before
+    /// them.
+    pub(crate) fn coming(&self) -> impl Iterator<Item = &T> {
+        self.due.iter().rev().map(|entry| &entry.event)
     }
 
     /// Puts an event of a later grain into its slot.

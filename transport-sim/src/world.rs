@@ -1,15 +1,17 @@
 //! The network in virtual time: what is under way, and what happens next.
 
 use std::collections::VecDeque;
+use std::hint::black_box;
 use std::task::Waker;
 use std::time::Duration;
 
 use dragnet_core::front::{Contact, Event, Lookup};
 use dragnet_core::{Failure, Key, Reply, RequestId, Step, Time};
+use hashbrown::HashTable;
 
 use crate::config::SimConfig;
 use crate::digest::Recorder;
-use crate::draw::{Draw, Purpose};
+use crate::draw::{Draw, Purpose, mix};
 use crate::latency::Latency;
 use crate::network::{Request, SimNet};
 use crate::peers::{PeerId, Peers};
@@ -37,6 +39,10 @@ pub(crate) struct World {
     ports: Vec<Port>,
     flights: Vec<Flight>,
     free: Vec<u32>,
+    /// The flights under way, by client and request.
+    under_way: HashTable<u32>,
+    /// For how many more of the events that come [`look_ahead`](Self::look_ahead) has looked.
+    looked_ahead: usize,
     /// Replies that come a second time, by the number of their happening.
     echoes: NumberMap<(u32, RequestId, Reply<SimNet>)>,
     echoed: u64,
@@ -128,7 +134,6 @@ pub(crate) struct Port {
     pub(crate) waker: Option<Waker>,
     /// Woken when the timer comes due.
     pub(crate) timer: Option<Waker>,
-    requests: NumberMap<u32>,
     armed: Option<Time>,
 }
 
@@ -153,6 +158,8 @@ impl World {
             ports: Vec::new(),
             flights: Vec::new(),
             free: Vec::new(),
+            under_way: HashTable::new(),
+            looked_ahead: 0,
             echoes: NumberMap::default(),
             echoed: 0,
         }
@@ -164,14 +171,7 @@ impl World {
         let peer = peer.unwrap_or_else(|| {
             PeerId::new(Draw::new(self.config.seed, Purpose::ClientIds).word(u64::from(client), 0))
         });
-        self.ports.push(Port {
-            peer,
-            inbox: VecDeque::new(),
-            waker: None,
-            timer: None,
-            requests: NumberMap::default(),
-            armed: None,
-        });
+        self.ports.push(Port { peer, inbox: VecDeque::new(), waker: None, timer: None, armed: None });
         client
     }
 
@@ -220,7 +220,8 @@ impl World {
             Some(free) => *free = flight,
             None => self.flights.push(flight),
         }
-        self.port(client).requests.insert(request.as_u64(), slot);
+        let Self { flights, under_way, .. } = self;
+        under_way.insert_unique(flights[slot as usize].hash(), slot, |&slot| flights[slot as usize].hash());
         let flight = FlightRef { slot, generation };
         self.send(from, peer, request, Duration::ZERO, Happening::Arrival(flight));
     }
@@ -234,9 +235,12 @@ impl World {
     /// Forgets a request.
     pub(crate) fn release(&mut self, client: u32, request: RequestId) {
         self.note([3 << 32 | u64::from(client), request.as_u64(), 0]);
-        let port = self.port(client);
-        port.inbox.retain(|event| event.request() != request);
-        if let Some(slot) = port.requests.remove(&request.as_u64()) {
+        self.port(client).inbox.retain(|event| event.request() != request);
+        let is_it = |&slot: &u32| {
+            let flight = &self.flights[slot as usize];
+            flight.client == client && flight.request == request
+        };
+        if let Some(&slot) = self.under_way.find(flight_hash(client, request), is_it) {
             self.counts.released += 1;
             self.end(slot, Ended::Released);
         }
@@ -248,6 +252,7 @@ impl World {
             if self.queue.next_time()? > until {
                 return None;
             }
+            self.look_ahead();
             let (time, happening) = self.queue.pop()?;
             self.now = self.now.max(time);
             match happening {
@@ -285,7 +290,7 @@ impl World {
     }
 
     fn arrive(&mut self, flight: FlightRef) {
-        let Some(flying) = self.under_way(flight) else { return };
+        let Some(flying) = self.flying(flight) else { return };
         let Flight { client, request, peer, step, ask, .. } = *flying;
         let to = self.port(client).peer;
         let (answer, after) = match self.meet(to, peer, request, step, &ask) {
@@ -339,11 +344,10 @@ impl World {
     }
 
     fn reply(&mut self, flight: FlightRef) -> Option<u32> {
-        let flying = self.under_way(flight)?;
+        let flying = self.flying(flight)?;
         let (client, request, peer) = (flying.client, flying.request, flying.peer);
         let answer = flying.answer.take()?;
         self.counts.replied += 1;
-        self.port(client).requests.remove(&request.as_u64());
         let (content, how, event) = match answer {
             Answer::Reply(reply) => {
                 let items = reply.items.len() as u64;
@@ -398,7 +402,7 @@ impl World {
         }
     }
 
-    fn under_way(&mut self, flight: FlightRef) -> Option<&mut Flight> {
+    fn flying(&mut self, flight: FlightRef) -> Option<&mut Flight> {
         let flying = &mut self.flights[flight.slot as usize];
         (flying.generation == flight.generation).then_some(flying)
     }
@@ -406,6 +410,8 @@ impl World {
     /// Frees a flight; what still refers to it finds another generation.
     fn end(&mut self, slot: u32, how: Ended) {
         let flight = &mut self.flights[slot as usize];
+        let entry = self.under_way.find_entry(flight.hash(), |&other| other == slot);
+        entry.expect("a flight ends once").remove();
         flight.generation = flight.generation.wrapping_add(1);
         flight.answer = None;
         if let Some(trace) = &mut self.trace {
@@ -413,4 +419,45 @@ impl World {
         }
         self.free.push(slot);
     }
+
+    /// Every few events, loads what the next few will need. With ten thousand queries under way nothing
+    /// of theirs is in the cache, and what is loaded together is waited for once.
+    fn look_ahead(&mut self) {
+        const EVENTS: usize = 16;
+        if let Some(known) = self.looked_ahead.checked_sub(1) {
+            self.looked_ahead = known;
+            return;
+        }
+        let flights = || {
+            self.queue.coming().take(EVENTS).filter_map(|happening| match happening {
+                Happening::Arrival(flight) | Happening::Reply(flight) => {
+                    Some(&self.flights[flight.slot as usize])
+                }
+                _ => None,
+            })
+        };
+        for flight in flights() {
+            black_box((flight.generation, flight.peer, flight.traced, flight.answer.is_some()));
+        }
+        for flight in flights() {
+            black_box(self.under_way.find(flight.hash(), |_| true));
+            match &flight.answer {
+                Some(Answer::Reply(reply)) => {
+                    reply.closer.iter().step_by(8).for_each(|peer| _ = black_box(*peer));
+                }
+                _ => self.population.peers.touch_index(flight.peer),
+            }
+        }
+        self.looked_ahead = self.queue.coming().take(EVENTS).count();
+    }
+}
+
+impl Flight {
+    fn hash(&self) -> u64 {
+        flight_hash(self.client, self.request)
+    }
+}
+
+fn flight_hash(client: u32, request: RequestId) -> u64 {
+    mix(request.as_u64() ^ u64::from(client).rotate_left(40))
 }

@@ -20,6 +20,7 @@ struct Verdict {
 impl<N: Network> QueryEngine<N> {
     /// Ends a contact with what its peer answered.
     pub(super) fn absorb_reply(&mut self, slot: u32, reply: Reply<N>) {
+        self.touch(slot);
         let Contact { work, peer, lane, sent, .. } = self.end_contact(slot, State::Replied);
         let response_time = self.now.since(sent).saturating_sub(reply.queued);
         let source = self.peers.source(peer);
@@ -38,6 +39,15 @@ impl<N: Network> QueryEngine<N> {
         if !verdict.has_ended && !self.offer_all(work, lane, reply.closer, reply.providers) {
             self.mark_ready(work);
         }
+    }
+
+    /// Loads what the end of a contact will need: with many queries live nothing of one is in the cache,
+    /// and what is loaded together is waited for once.
+    fn touch(&self, slot: u32) {
+        let Contact { work, peer, .. } = self.contacts[slot];
+        self.timers.touch(slot);
+        self.peers.touch(peer);
+        self.works[work].touch();
     }
 
     /// Takes in what a lookup has found so far.

@@ -28,15 +28,18 @@ pub(crate) enum State {
 const STATE_SHIFT: u32 = 29;
 
 impl Candidate {
+    #[inline]
     pub(crate) const fn new(peer: PeerIndex) -> Self {
         assert!(peer.0 <= PeerIndex::MAX, "the peer table keeps indices small");
         Self(peer.0)
     }
 
+    #[inline]
     pub(crate) const fn peer(self) -> PeerIndex {
         PeerIndex(self.0 & PeerIndex::MAX)
     }
 
+    #[inline]
     pub(crate) const fn state(self) -> State {
         match self.0 >> STATE_SHIFT {
             0 => State::New,
@@ -49,6 +52,7 @@ impl Candidate {
         }
     }
 
+    #[inline]
     pub(crate) const fn set_state(&mut self, state: State) {
         self.0 = (self.0 & PeerIndex::MAX) | ((state as u32) << STATE_SHIFT);
     }

@@ -279,6 +279,11 @@ impl<N: Network> Work<N> {
         (0..routes).map(Lane).chain([Lane::FETCH])
     }
 
+    /// Loads its candidates.
+    pub(crate) fn touch(&self) {
+        self.routes.iter().filter_map(|lane| lane.route.walk()).for_each(Walk::touch);
+    }
+
     /// Every candidate of every lane.
     pub(crate) fn peers(&self) -> impl Iterator<Item = PeerIndex> + '_ {
         let walks = self.routes.iter().filter_map(|lane| lane.route.walk());

@@ -233,6 +233,11 @@ impl<N: Network> PeerTable<N> {
         })
     }
 
+    /// Loads the peer's lines.
+    pub(crate) fn touch(&self, peer: PeerIndex) {
+        black_box((self.identities[peer.0 as usize].holders, self.standings[peer.0 as usize].in_flight));
+    }
+
     fn standing(&self, peer: PeerIndex) -> &Standing {
         &self.standings[peer.0 as usize]
     }
