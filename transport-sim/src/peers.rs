@@ -245,11 +245,10 @@ mod tests {
                 let halves = peers.split(peers.range(target, bits), target, bits);
                 let sibling = target ^ (1 << (63 - bits));
                 let expected = [peers.range(target, bits + 1), peers.range(sibling, bits + 1)];
-                assert_eq!(
-                    halves.map(Iterator::collect::<Vec<_>>),
-                    expected.map(Iterator::collect),
-                    "{bits}"
-                );
+                for (half, expected) in halves.into_iter().zip(expected) {
+                    // Empty ranges may start anywhere.
+                    assert!(half == expected || half.is_empty() && expected.is_empty(), "{target:x} {bits}");
+                }
             }
         }
     }

@@ -246,6 +246,13 @@ impl World {
         }
     }
 
+    /// How many requests of a client something is held for.
+    #[cfg(test)]
+    pub(crate) fn held(&self, client: u32) -> usize {
+        let flying = self.under_way.iter().filter(|slot| self.flights[**slot as usize].client == client);
+        flying.count() + self.ports[client as usize].inbox.len()
+    }
+
     /// Lets things happen up to the time given, until it is a client's turn. `None` when nothing is left.
     pub(crate) fn step(&mut self, until: Time) -> Option<Due> {
         loop {
