@@ -6,6 +6,8 @@ pub mod engine_inputs;
 #[cfg(feature = "libp2p")]
 pub mod fetch_answers;
 #[cfg(feature = "libp2p")]
+pub mod kad_messages;
+#[cfg(feature = "libp2p")]
 pub mod multiaddrs;
 pub mod records;
 pub mod scenarios;

@@ -41,6 +41,21 @@ fn of_a_known_answer_only_what_is_within_the_bounds_is_kept() {
 
 #[test]
 #[cfg(feature = "libp2p")]
+fn of_a_known_kademlia_answer_only_what_is_good_is_kept() {
+    let runs = replay("kad_messages", dragnet_fuzz::kad_messages::run);
+    leads_to(
+        &runs,
+        &["value: Some(([118], None)), expires: true", "Some(PeerId(", "/ip4/192.0.2.1/tcp/4001"],
+    );
+    leads_to(
+        &runs,
+        &["providers: [NamedPeer", "closer: [NamedPeer", "addresses: []", "invalid: 1", "invalid: 2"],
+    );
+    leads_to(&runs, &["may have 300", "no message of Kademlia", "of type 3", "another key, of 5 bytes"]);
+}
+
+#[test]
+#[cfg(feature = "libp2p")]
 fn a_known_multiaddress_is_a_socket_address_or_none() {
     let runs = replay("multiaddrs", dragnet_fuzz::multiaddrs::run);
     leads_to(&runs, &["is Some(127.0.0.1:4001)", "is Some([fd00::2]:1)", "is Some([::1]:0)", "is None"]);

@@ -42,6 +42,7 @@ mod error;
 pub mod exchange;
 mod handles;
 mod kad;
+pub mod kad_messages;
 mod listening;
 mod network;
 mod node;
