@@ -1,65 +1,117 @@
-//! Where peers can be dialled: a bounded book.
+//! Where peers can be dialled: a bounded book, and what is believed of others' words.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::FromSwarm;
-use libp2p::swarm::behaviour::{ConnectionEstablished, PeerAddresses};
+use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished, PeerAddresses};
 use libp2p::{Multiaddr, PeerId, identify};
 
-use crate::kad::Kad;
+use crate::config::AddressFilter;
+use crate::delegated::Kad;
+use crate::reach::{Reach, reach};
 
 /// Addresses of one peer that are read from one message.
 const ADDRESSES_PER_MESSAGE: usize = 16;
+
+/// Addresses of one peer that are taken from one message, of the ten that are kept: nobody's word replaces
+/// all that is known.
+const ADDRESSES_TAKEN: usize = 8;
 
 /// Peers whose addresses are read from one reply: as many as an honest one names.
 const PEERS_PER_REPLY: usize = 20;
 
 /// Addresses by peer: the least recently used peer goes out first, and of a peer the least recently
-/// used of ten. What could not be dialled is forgotten.
-pub(crate) struct Addresses(PeerAddresses);
+/// used of ten. What is new comes beside what is known. What could not be dialled is forgotten.
+pub(crate) struct Addresses {
+    book: PeerAddresses,
+    filter: AddressFilter,
+    /// How near the connected peers are, by how each is connected. As many as there are connections.
+    connected: HashMap<PeerId, Reach>,
+}
 
 impl Addresses {
-    pub(crate) fn new(peers_max: NonZeroUsize) -> Self {
-        Self(PeerAddresses::new(peers_max))
+    pub(crate) fn new(peers_max: NonZeroUsize, filter: AddressFilter) -> Self {
+        Self { book: PeerAddresses::new(peers_max), filter, connected: HashMap::new() }
     }
 
-    /// Takes what others say of where a peer is: a stranger's word, read up to a bound.
-    pub(crate) fn extend<'a>(&mut self, peer: PeerId, addresses: impl IntoIterator<Item = &'a Multiaddr>) {
-        for address in addresses.into_iter().filter(|a| is_dialable(a)).take(ADDRESSES_PER_MESSAGE) {
-            self.0.add(peer, address.clone());
-        }
+    /// Takes what the application says of where a peer is.
+    pub(crate) fn add(&mut self, peer: PeerId, address: Multiaddr) {
+        self.book.add(peer, address);
     }
 
-    /// Takes what one reply says of where peers are.
-    pub(crate) fn read_reply<'a>(&mut self, peers: impl IntoIterator<Item = (PeerId, &'a Vec<Multiaddr>)>) {
+    /// Takes what one reply of `teller` says of where peers are: a stranger's word, read up to a bound, and
+    /// as far as it is believed.
+    pub(crate) fn read_reply<'a>(
+        &mut self,
+        teller: &PeerId,
+        peers: impl IntoIterator<Item = (PeerId, &'a Vec<Multiaddr>)>,
+    ) {
         for (peer, addresses) in peers.into_iter().take(PEERS_PER_REPLY) {
-            self.extend(peer, addresses);
+            let believed = addresses.iter().filter(|address| self.is_believed(teller, address));
+            let taken: Vec<_> = believed.take(ADDRESSES_TAKEN).cloned().collect();
+            for address in taken {
+                self.book.add(peer, address);
+            }
         }
+    }
+
+    /// The addresses that a peer gives of itself by identify, as far as they are believed.
+    pub(crate) fn identified(&self, peer: &PeerId, info: &identify::Info) -> Vec<Multiaddr> {
+        let believed = info.listen_addrs.iter().filter(|address| self.is_believed(peer, address));
+        believed.take(ADDRESSES_PER_MESSAGE).cloned().collect()
+    }
+
+    /// Whether an address that a peer tells of itself or of another is one to dial.
+    fn is_believed(&self, teller: &PeerId, address: &Multiaddr) -> bool {
+        is_dialable(address)
+            && match self.filter {
+                AddressFilter::Any => true,
+                AddressFilter::InReach => {
+                    reach(address) <= self.connected.get(teller).copied().unwrap_or(Reach::Global)
+                }
+                AddressFilter::Global => reach(address) == Reach::Global,
+            }
     }
 
     pub(crate) fn of(&mut self, peer: &PeerId) -> impl Iterator<Item = Multiaddr> + '_ {
-        self.0.get(peer)
+        self.book.get(peer)
+    }
+
+    /// Adds what is known of a peer to the addresses that are to be dialled, and takes out of them what the
+    /// filter forbids.
+    pub(crate) fn complete(&mut self, peer: &PeerId, addresses: &mut Vec<Multiaddr>) {
+        let known: Vec<_> = self.of(peer).collect();
+        if self.filter == AddressFilter::Global {
+            addresses.retain(|address| reach(address) == Reach::Global || known.contains(address));
+        }
+        for address in known {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
     }
 
     /// Learns from the swarm what was dialled, and what could not be. Not what other behaviours learn:
     /// identify tells of every peer, whether it is of our DHT or not, and of any address.
     pub(crate) fn on_swarm_event(&mut self, event: &FromSwarm<'_>) {
         match event {
-            FromSwarm::DialFailure(_) => drop(self.0.on_swarm_event(event)),
-            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, endpoint, .. })
-                if endpoint.is_dialer() =>
-            {
-                self.0.add(*peer_id, endpoint.get_remote_address().clone());
+            FromSwarm::DialFailure(_) => drop(self.book.on_swarm_event(event)),
+            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, endpoint, .. }) => {
+                let address = endpoint.get_remote_address();
+                let near = self.connected.entry(*peer_id).or_insert(Reach::Global);
+                *near = reach(address).max(*near);
+                if endpoint.is_dialer() {
+                    self.book.add(*peer_id, address.clone());
+                }
+            }
+            FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, remaining_established: 0, .. }) => {
+                self.connected.remove(peer_id);
             }
             _ => {}
         }
     }
-}
-
-/// The addresses that a peer gives of itself by identify, as far as they can be dialled.
-pub(crate) fn identified(info: &identify::Info) -> impl Iterator<Item = &Multiaddr> {
-    info.listen_addrs.iter().filter(|address| is_dialable(address)).take(ADDRESSES_PER_MESSAGE)
 }
 
 /// Keeps a peer's entry in the routing table, to which libp2p-kad only ever adds, to 16 addresses: those
@@ -83,8 +135,7 @@ pub(crate) fn trim_entry(kad: &mut Kad, peer: PeerId, newest: &[Multiaddr]) {
     }
 }
 
-/// Whether an address names a place: neither port 0 nor an unspecified host. The one place that decides
-/// which addresses are believed.
+/// Whether an address names a place: neither port 0 nor an unspecified host.
 pub(crate) fn is_dialable(address: &Multiaddr) -> bool {
     !address.is_empty()
         && address.iter().all(|part| match part {
@@ -98,13 +149,92 @@ pub(crate) fn is_dialable(address: &Multiaddr) -> bool {
 #[cfg(test)]
 mod tests {
     use libp2p::StreamProtocol;
+    use libp2p::core::ConnectedPoint;
     use libp2p::identity::Keypair;
+    use libp2p::swarm::ConnectionId;
     use libp2p::swarm::behaviour::NewExternalAddrOfPeer;
 
     use super::*;
 
     fn address(text: &str) -> Multiaddr {
         text.parse().unwrap()
+    }
+
+    fn place(port: u16) -> Multiaddr {
+        address(&format!("/ip4/127.0.0.1/tcp/{port}"))
+    }
+
+    fn book(peers_max: usize, filter: AddressFilter) -> Addresses {
+        Addresses::new(NonZeroUsize::new(peers_max).unwrap(), filter)
+    }
+
+    /// Tells a book that a peer has connected from an address.
+    fn connect(book: &mut Addresses, peer_id: PeerId, from: &str) {
+        book.on_swarm_event(&FromSwarm::ConnectionEstablished(ConnectionEstablished {
+            peer_id,
+            connection_id: ConnectionId::new_unchecked(1),
+            endpoint: &ConnectedPoint::Listener {
+                local_addr: address("/ip4/0.0.0.0/tcp/1"),
+                send_back_addr: address(from),
+            },
+            failed_addresses: &[],
+            other_established: 0,
+        }));
+    }
+
+    #[test]
+    fn a_reply_adds_to_what_is_known_and_replaces_not_all_of_it() {
+        let mut book = book(10, AddressFilter::Any);
+        let peer = PeerId::random();
+        book.add(peer, place(1));
+        book.add(peer, place(2));
+        let lies: Vec<_> = (100..200).map(place).collect();
+        book.read_reply(&PeerId::random(), [(peer, &lies)]);
+        let known: Vec<_> = book.of(&peer).map(|address| without_peer(&address)).collect();
+        assert!(known.contains(&place(1)) && known.contains(&place(2)), "{known:?}");
+        assert_eq!(known.len(), 10);
+    }
+
+    fn without_peer(address: &Multiaddr) -> Multiaddr {
+        address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect()
+    }
+
+    #[test]
+    fn who_is_far_away_is_not_believed_in_addresses_that_are_near() {
+        let global = address("/ip4/1.1.1.1/tcp/1");
+        let network = address("/ip4/192.168.1.1/tcp/1");
+        let machine = place(1);
+        let told = vec![machine, network.clone(), global.clone()];
+        let believed = |filter, from: Option<&str>| {
+            let mut book = book(10, filter);
+            let (teller, peer) = (PeerId::random(), PeerId::random());
+            if let Some(from) = from {
+                connect(&mut book, teller, from);
+            }
+            book.read_reply(&teller, [(peer, &told)]);
+            let mut known: Vec<_> = book.of(&peer).map(|address| without_peer(&address)).collect();
+            known.sort_by_key(|address| told.iter().position(|other| other == address));
+            known
+        };
+        let in_reach = AddressFilter::InReach;
+        let far = std::slice::from_ref(&global);
+        assert_eq!(believed(in_reach, Some("/ip4/8.8.8.8/tcp/9")), far);
+        assert_eq!(believed(in_reach, Some("/ip4/10.0.0.1/tcp/9")), [network, global.clone()]);
+        assert_eq!(believed(in_reach, Some("/ip4/127.0.0.1/tcp/9")), told);
+        assert_eq!(believed(in_reach, None), far);
+        assert_eq!(believed(AddressFilter::Any, None), told);
+        assert_eq!(believed(AddressFilter::Global, Some("/ip4/127.0.0.1/tcp/9")), far);
+    }
+
+    #[test]
+    fn only_what_the_application_named_is_dialled_beside_global_addresses() {
+        let mut book = book(10, AddressFilter::Global);
+        let peer = PeerId::random();
+        book.add(peer, place(1));
+        let mut addresses = vec![place(2), address("/ip4/1.1.1.1/tcp/1")];
+        book.complete(&peer, &mut addresses);
+        let dialled: Vec<_> = addresses.iter().map(without_peer).collect();
+        assert_eq!(dialled, [address("/ip4/1.1.1.1/tcp/1"), place(1)]);
     }
 
     #[test]
@@ -119,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_other_behaviours_learn_is_not_taken_over() {
-        let mut book = Addresses::new(NonZeroUsize::new(3).unwrap());
+        let mut book = book(3, AddressFilter::Any);
         let peer_id = PeerId::random();
         let addr = address("/ip4/0.0.0.0/tcp/1");
         book.on_swarm_event(&FromSwarm::NewExternalAddrOfPeer(NewExternalAddrOfPeer {
@@ -131,10 +261,10 @@ mod tests {
 
     #[test]
     fn one_reply_fills_no_more_than_its_share_of_the_book() {
-        let mut book = Addresses::new(NonZeroUsize::new(1000).unwrap());
+        let mut book = book(1000, AddressFilter::Any);
         let peers: Vec<_> = std::iter::repeat_with(PeerId::random).take(300).collect();
         let place = vec![address("/ip4/127.0.0.1/tcp/1")];
-        book.read_reply(peers.iter().map(|peer| (*peer, &place)));
+        book.read_reply(&PeerId::random(), peers.iter().map(|peer| (*peer, &place)));
         let known = peers.iter().filter(|peer| book.of(peer).count() > 0).count();
         assert_eq!(known, PEERS_PER_REPLY);
     }
@@ -153,7 +283,8 @@ mod tests {
 
     #[test]
     fn a_peer_of_another_dht_enters_neither_the_routing_table_nor_the_book() {
-        let (mut behaviour, _client) = crate::Behaviour::new(PeerId::random(), crate::Config::default());
+        let config = crate::Config { address_filter: AddressFilter::Any, ..crate::Config::default() };
+        let (mut behaviour, _client) = crate::Behaviour::new(PeerId::random(), config);
         let keypair = Keypair::generate_ed25519();
         let peer = keypair.public().to_peer_id();
         let place = vec![address("/ip4/127.0.0.1/tcp/4001")];
@@ -170,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_hundred_pushes_leave_sixteen_addresses_in_the_routing_table() {
-        let config = crate::Config::default();
+        let config = crate::Config { address_filter: AddressFilter::Any, ..crate::Config::default() };
         let protocol = config.kad_protocol.clone();
         let (mut behaviour, _client) = crate::Behaviour::new(PeerId::random(), config);
         let keypair = Keypair::generate_ed25519();
@@ -189,11 +320,13 @@ mod tests {
 
     #[test]
     fn the_book_is_bounded_in_peers_and_in_addresses_of_one() {
-        let mut book = Addresses::new(NonZeroUsize::new(3).unwrap());
+        let mut book = book(3, AddressFilter::Any);
         let peers: Vec<_> = std::iter::repeat_with(PeerId::random).take(5).collect();
         for peer in &peers {
-            let many: Vec<_> = (1..100).map(|port| address(&format!("/ip4/127.0.0.1/tcp/{port}"))).collect();
-            book.extend(*peer, &many);
+            for first in [1, 100] {
+                let many: Vec<_> = (first..first + 99).map(place).collect();
+                book.read_reply(&PeerId::random(), [(*peer, &many)]);
+            }
         }
         let counts: Vec<_> = peers.iter().map(|peer| book.of(peer).count()).collect();
         assert_eq!(counts, [0, 0, 10, 10, 10]);

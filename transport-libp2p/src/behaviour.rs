@@ -24,8 +24,9 @@ use crate::addresses::{self, Addresses};
 use crate::bootstrap::Joining;
 use crate::client::{Channels, Client, Command, Snapshot};
 use crate::config::Config;
+use crate::delegated::Kad;
+use crate::driven::Steps;
 use crate::exchange;
-use crate::kad::Kad;
 use crate::listening::Listening;
 use crate::network::{Answer, Libp2p};
 use crate::publish::{Provided, Published};
@@ -94,6 +95,7 @@ pub struct Behaviour {
     pub(crate) published: Published,
     pub(crate) joining: Joining,
     pub(crate) addresses: Addresses,
+    pub(crate) steps: Steps,
     listening: Listening,
     channels: Channels,
     /// Addresses to confirm or to take back, in the order in which they came and went.
@@ -126,7 +128,7 @@ impl Behaviour {
         let seed = config.seed.unwrap_or_else(random_seed);
         let (core, driver) =
             front::with_config(front, Wire::default(), front::SystemClock::new(), local, seed);
-        let (client, channels) = Client::new(core, local, config.commands_max, config.questions_max);
+        let (client, channels) = Client::new(core, local, &config);
         let store = Store::new(local, config.store.clone());
         let mut kad = kad::Behaviour::with_config(local, store, config.kad());
         kad.set_mode(config.mode);
@@ -139,7 +141,8 @@ impl Behaviour {
             provided: Provided::default(),
             published: Published::default(),
             joining: Joining::default(),
-            addresses: Addresses::new(config.addresses_max),
+            addresses: Addresses::new(config.addresses_max, config.address_filter),
+            steps: Steps::default(),
             listening: Listening::default(),
             channels,
             confirmations: VecDeque::new(),
@@ -153,7 +156,7 @@ impl Behaviour {
     /// Tells where a peer of the DHT can be dialled. It is also where every
     /// [`bootstrap`](Client::bootstrap) begins.
     pub fn add_address(&mut self, peer: PeerId, address: Multiaddr) {
-        self.addresses.extend(peer, [&address]);
+        self.addresses.add(peer, address.clone());
         self.inner.kad.add_address(&peer, address.clone());
         self.joining.keep(peer, address);
     }
@@ -164,9 +167,9 @@ impl Behaviour {
         if !info.protocols.contains(&self.config.kad_protocol) {
             return;
         }
-        for address in addresses::identified(info) {
+        for address in self.addresses.identified(&peer, info) {
             self.inner.kad.add_address(&peer, address.clone());
-            self.addresses.extend(peer, [address]);
+            self.addresses.add(peer, address);
         }
         addresses::trim_entry(&mut self.inner.kad, peer, &info.listen_addrs);
     }
@@ -209,6 +212,7 @@ impl Behaviour {
                 Order::Release(request) => {
                     self.release_lookup(request);
                     // Not both: an id names one request. Neither: it has ended meanwhile.
+                    self.steps.forget(request);
                     self.inner.exchange.cancel(request.as_u64());
                 }
             }
@@ -228,8 +232,7 @@ impl Behaviour {
             (Step::Fetch, Some(question)) => self.fetch(request, peer, question).err(),
             // A question for single peers is no question for the DHT, and the other way round.
             (Step::Fetch, None) => Some(Failure::Unsupported),
-            // Walks of the engine's own over the Kademlia wire protocol.
-            (Step::Route(_), _) => Some(Failure::Unsupported),
+            (Step::Route(_), _) => self.step(request, peer, &ask).err(),
         };
         if let Some(failure) = failure {
             self.tell(Told::Failure { request, failure });
@@ -255,6 +258,9 @@ impl Behaviour {
         match event {
             exchange::Event::Answered { id, peer, answer, queued } => {
                 let request = RequestId::from_u64(id);
+                if let Some(question) = self.steps.end(request) {
+                    return self.step_answered(request, peer, &question, answer, queued);
+                }
                 match self.inner.exchange.config().fetch.decode_answer(answer) {
                     Ok(exchange::Fetched { items, invalid }) => {
                         let items = items.into_iter().map(Answer::Fetched).collect();
@@ -268,7 +274,9 @@ impl Behaviour {
                 }
             }
             exchange::Event::Failed { id, failure, .. } => {
-                self.tell(Told::Failure { request: RequestId::from_u64(id), failure });
+                let request = RequestId::from_u64(id);
+                self.steps.forget(request);
+                self.tell(Told::Failure { request, failure });
             }
             exchange::Event::Question { peer, question, items_max, responder } => {
                 // What is not taken is dropped, which refuses it.
@@ -402,11 +410,7 @@ impl NetworkBehaviour for Behaviour {
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         let mut addresses = self.inner.handle_pending_outbound_connection(connection, peer, known, role)?;
         if let Some(peer) = peer {
-            for address in self.addresses.of(&peer) {
-                if !addresses.contains(&address) {
-                    addresses.push(address);
-                }
-            }
+            self.addresses.complete(&peer, &mut addresses);
         }
         Ok(addresses)
     }

@@ -13,6 +13,7 @@ use futures::channel::oneshot;
 use libp2p::kad::{Record, RecordKey};
 use libp2p::{Multiaddr, PeerId};
 
+use crate::config::{Config, Walks};
 use crate::error::{BootstrapError, CommandError, PublishError};
 use crate::handles::{ProvideHandle, Publication, PutHandle};
 use crate::network::Libp2p;
@@ -29,6 +30,7 @@ pub struct Client {
 
 struct Shared {
     local: PeerId,
+    walks: Walks,
     commands: Sender<Command>,
     ended: Sender<u64>,
     questions: Receiver<Question>,
@@ -79,13 +81,14 @@ pub struct BootstrapReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Lookups of the DHT that run for queries and publishing.
+    /// Lookups of libp2p-kad's that run for queries and publishing.
     pub lookups: usize,
     /// Those that wait for their turn.
     pub lookups_waiting: usize,
     /// Lookups that libp2p-kad runs in all, its own refreshing and republishing included.
     pub kad_queries: usize,
-    /// Requests of the fetch protocol that wait or are in flight.
+    /// Questions to single peers that wait or are in flight: steps of driven walks, and those of the fetch
+    /// protocol.
     pub requests: usize,
     /// Events on their way to the engine.
     pub events: usize,
@@ -101,12 +104,8 @@ pub struct Snapshot {
 
 impl Client {
     /// A client and the other ends of its channels.
-    pub(crate) fn new(
-        core: front::Client<Libp2p>,
-        local: PeerId,
-        commands_max: usize,
-        questions_max: usize,
-    ) -> (Self, Channels) {
+    pub(crate) fn new(core: front::Client<Libp2p>, local: PeerId, config: &Config) -> (Self, Channels) {
+        let Config { walks, commands_max, questions_max, .. } = *config;
         let (commands, commands_end) = async_channel::bounded(commands_max.max(1));
         let (ended, ended_end) = async_channel::unbounded();
         let (questions, questions_end) = async_channel::bounded(questions_max.max(1));
@@ -123,7 +122,8 @@ impl Client {
         };
         let provided = AtomicU64::new(0);
         let questions = questions_end;
-        let shared = Shared { local, commands, ended, questions, answering, closed, shut_down, provided };
+        let shared =
+            Shared { local, walks, commands, ended, questions, answering, closed, shut_down, provided };
         (Self { core, shared: Arc::new(shared) }, channels)
     }
 
@@ -153,7 +153,7 @@ impl Client {
     ///
     /// See [`query`](Self::query).
     pub fn get(&self, key: RecordKey) -> Result<QueryHandle<Libp2p>, StartError> {
-        self.query(query::get(key))
+        self.walk(query::get(key))
     }
 
     /// Asks the DHT who provides a key.
@@ -162,7 +162,7 @@ impl Client {
     ///
     /// See [`query`](Self::query).
     pub fn providers(&self, key: RecordKey) -> Result<QueryHandle<Libp2p>, StartError> {
-        self.query(query::providers(key))
+        self.walk(query::providers(key))
     }
 
     /// Asks the DHT for the peers closest to a key.
@@ -185,7 +185,15 @@ impl Client {
         key: RecordKey,
         question: impl Into<Bytes>,
     ) -> Result<QueryHandle<Libp2p>, StartError> {
-        self.query(query::search(key, question))
+        self.walk(query::search(key, question))
+    }
+
+    /// Starts a query whose walk is made by whoever [`Config::walks`] says.
+    fn walk(&self, query: Query<Libp2p>) -> Result<QueryHandle<Libp2p>, StartError> {
+        self.query(match self.shared.walks {
+            Walks::Driven => query,
+            Walks::Delegated => query::delegated(query),
+        })
     }
 
     /// Stores a record here and at the peers closest to its key, now and at every

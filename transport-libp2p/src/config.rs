@@ -8,6 +8,7 @@ use libp2p::StreamProtocol;
 use libp2p::kad;
 
 use crate::exchange;
+use crate::kad_messages::AnswerLimits;
 
 /// The protocol name of a DHT of Dragnet's own. `/ipfs/kad/1.0.0` joins the public IPFS network.
 pub const KAD_PROTOCOL: &str = "/dragnet/kad/1.0.0";
@@ -50,14 +51,22 @@ pub struct Config {
     /// with one peer. What libp2p-kad does by itself (refreshing its table, handing on others' records)
     /// comes on top, as do the messages of an announcement, for whose end it does not wait. 16.
     pub lookups_max: usize,
-    /// The largest message of the DHT that is sent or read, in bytes. 16 KiB, as in rust-libp2p;
-    /// go-libp2p takes 4 MiB.
+    /// The largest message of the DHT that is sent, or read by libp2p-kad, in bytes; for the answers of
+    /// driven walks see [`answers`](Self::answers). 16 KiB, as in rust-libp2p; go-libp2p takes 4 MiB.
     pub packet_bytes_max: usize,
-    /// A request of the DHT is given up after so long. 10 s.
+    /// A request of the DHT is given up after so long, in a driven walk queueing and dialling not counted. A
+    /// query's own `request_timeout` may end it sooner. 10 s.
     pub request_timeout: Duration,
     /// Peers whose addresses are remembered, the least recently used out first; 10 addresses each.
-    /// 4 096.
+    /// 16 384.
     pub addresses_max: NonZeroUsize,
+    /// Which of the addresses that others tell are dialled. [`AddressFilter::InReach`].
+    pub address_filter: AddressFilter,
+    /// Who makes the walks of [`Client::get`](crate::Client::get), [`search`](crate::Client::search) and
+    /// [`providers`](crate::Client::providers). [`Walks::Driven`].
+    pub walks: Walks,
+    /// What is accepted of an answer in a driven walk.
+    pub answers: AnswerLimits,
     /// How often the routing table is refreshed; `None` never. 5 min.
     pub bootstrap_interval: Option<Duration>,
     /// `bootstrap()` says why nobody answered after so long. 15 s.
@@ -122,7 +131,10 @@ impl Default for Config {
             lookups_max: 16,
             packet_bytes_max: 16 * 1024,
             request_timeout: Duration::from_secs(10),
-            addresses_max: NonZeroUsize::new(4096).expect("a literal"),
+            addresses_max: NonZeroUsize::new(16 * 1024).expect("a literal"),
+            address_filter: AddressFilter::default(),
+            walks: Walks::default(),
+            answers: AnswerLimits::default(),
             bootstrap_interval: Some(Duration::from_secs(300)),
             bootstrap_timeout: Duration::from_secs(15),
             commands_max: 1024,
@@ -133,6 +145,42 @@ impl Default for Config {
             seed: None,
         }
     }
+}
+
+/// Who makes the walks of queries.
+///
+/// [`Client::closest`](crate::Client::closest) is always left to libp2p-kad: which peers are the closest is
+/// known only when the walk has ended, and a driven one tells of each peer as soon as it has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Walks {
+    /// The query engine, contact by contact, at its own pace: response times, hedging, reputation, which
+    /// peer failed.
+    #[default]
+    Driven,
+    /// libp2p-kad; see [`Config::lookups_max`].
+    Delegated,
+}
+
+/// Which of the addresses that others tell, of themselves and of third peers, are remembered and dialled.
+/// Those that the application names are always.
+///
+/// What a name resolves to is not looked at; `/dns/localhost` and the like are of this machine. libp2p-kad
+/// has a memory of its own: what is told to it in a delegated lookup, it dials unless only
+/// [`Global`](Self::Global) addresses are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum AddressFilter {
+    /// All that can be dialled.
+    Any,
+    /// Those from where the teller is: of a peer that is connected from far away only global addresses, of
+    /// one in a private network those of private networks too, of one on this machine all. So nobody can
+    /// send this peer to the hosts of its own network from outside, and nothing need be set for a network
+    /// on one machine.
+    #[default]
+    InReach,
+    /// Those that can be reached from everywhere: neither of this machine nor of a private network.
+    Global,
 }
 
 /// What a peer stores. Over a limit its own records are refused with an error, strangers' in silence.

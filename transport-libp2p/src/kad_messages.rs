@@ -129,8 +129,8 @@ impl Question {
     /// What a single peer is asked on the way to the answer; `None` if that is no matter of the DHT.
     pub fn of(ask: &Ask) -> Option<Self> {
         match ask {
-            Ask::Get { key } => Some(Self::GetValue(key.clone())),
-            Ask::Providers { key } | Ask::Search { key, .. } => Some(Self::GetProviders(key.clone())),
+            Ask::Get { key, .. } => Some(Self::GetValue(key.clone())),
+            Ask::Providers { key, .. } | Ask::Search { key, .. } => Some(Self::GetProviders(key.clone())),
             Ask::Closest { key } => Some(Self::FindNode(key.clone())),
             Ask::Fetch { .. } => None,
         }
@@ -304,6 +304,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::Walks;
     use crate::network::{provider_key, record_key};
 
     #[derive(Clone, PartialEq, Message)]
@@ -373,7 +374,8 @@ mod tests {
         assert_eq!(get_providers().encode()[..4], [8, 3, 0x12, 34]);
         assert_eq!(Question::FindNode(RecordKey::new(&[7])).encode()[..], [8, 4, 0x12, 1, 7]);
         let question = Bytes::from_static(b"?");
-        let ask = Ask::Search { key: provider_key(b"fruit"), question: question.clone() };
+        let ask =
+            Ask::Search { key: provider_key(b"fruit"), question: question.clone(), walks: Walks::Driven };
         assert_eq!(Question::of(&ask), Some(get_providers()));
         assert_eq!(Question::of(&Ask::Fetch { question }), None);
     }
@@ -458,7 +460,7 @@ mod tests {
         let unknown = WirePeer { addresses: vec![vec![0xff, 0xff, 0x7f]], ..wire.clone() };
         let answer = WireMessage { closer: vec![wire, unknown], ..answer_to(&question) };
         let answered = decode(&question, &answer).unwrap();
-        let placeless = NamedPeer { addresses: Vec::new(), ..named.clone() };
+        let placeless = NamedPeer { addresses: Vec::new(), ..named };
         assert_eq!((answered.closer, answered.invalid), (vec![named, placeless], 0));
 
         let (wire, _) = peer(&["/memory/1", "/memory/2", "/memory/3"]);

@@ -3,10 +3,11 @@
 use std::hash::Hash;
 
 use bytes::Bytes;
-use dragnet_core::{Item, Key, Network};
+use dragnet_core::{Item, Key, Network, Reply};
 use libp2p::PeerId;
 use libp2p::kad::{Record, RecordKey};
 
+use crate::config::Walks;
 use crate::exchange::FetchItem;
 
 /// The libp2p network, as the engine sees it: peers are [`PeerId`]s, asked by [`Ask`], and answer with
@@ -36,13 +37,18 @@ pub enum Ask {
     Get {
         /// See [`record_key`].
         key: RecordKey,
+        /// Who walks there: see [`walks`](Self::walks).
+        walks: Walks,
     },
     /// The peers that announced to have something: [`Answer::Provider`].
     Providers {
         /// See [`provider_key`].
         key: RecordKey,
+        /// Who walks there: see [`walks`](Self::walks).
+        walks: Walks,
     },
-    /// The peers whose ids are closest to a key: [`Answer::Peer`].
+    /// The peers whose ids are closest to a key: [`Answer::Peer`]. A driven walk gives every peer that answers
+    /// on the way, the farther ones too.
     Closest {
         /// The preimage: it is hashed by whoever compares distances.
         key: RecordKey,
@@ -53,6 +59,8 @@ pub enum Ask {
         key: RecordKey,
         /// The question, in the application's own format.
         question: Bytes,
+        /// Who walks there: see [`walks`](Self::walks).
+        walks: Walks,
     },
     /// A question for peers that are known already: [`Answer::Fetched`].
     Fetch {
@@ -65,11 +73,28 @@ impl Ask {
     /// The key that a lookup for this goes to; `None` if no lookup is needed.
     pub const fn key(&self) -> Option<&RecordKey> {
         match self {
-            Self::Get { key }
-            | Self::Providers { key }
+            Self::Get { key, .. }
+            | Self::Providers { key, .. }
             | Self::Closest { key }
             | Self::Search { key, .. } => Some(key),
             Self::Fetch { .. } => None,
+        }
+    }
+
+    /// Who makes the walk of a query for this: if the engine, a [delegated route](dragnet_core::Route::Delegated)
+    /// of it looks only at what this peer has itself.
+    pub const fn walks(&self) -> Walks {
+        match self {
+            Self::Get { walks, .. } | Self::Providers { walks, .. } | Self::Search { walks, .. } => *walks,
+            Self::Closest { .. } | Self::Fetch { .. } => Walks::Delegated,
+        }
+    }
+
+    /// What providers mean for this: whether they are wanted themselves, or what they have.
+    pub(crate) fn found(&self, providers: impl Iterator<Item = PeerId>) -> Reply<Libp2p> {
+        match self {
+            Self::Providers { .. } => Reply::with_items(providers.map(Answer::Provider).collect()),
+            _ => Reply::with_providers(providers.collect()),
         }
     }
 

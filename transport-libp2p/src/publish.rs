@@ -285,9 +285,6 @@ impl Behaviour {
             self.end_put(&record.key, reply, Err(error));
             return;
         }
-        for peer in &peers {
-            self.addresses.extend(peer.peer_id, &peer.addrs);
-        }
         let peers: Vec<_> = peers.into_iter().map(|peer| peer.peer_id).collect();
         let key = record.key.clone();
         // Of all of them: so a shortfall tells who did store it.

@@ -66,8 +66,12 @@ impl Transport for Wire {
 
     fn closest(&mut self, target: &Key, count: usize) -> Vec<PeerId> {
         let mut peers: Vec<_> = self.known.iter().map(|(peer, key)| (key.distance(target), *peer)).collect();
+        if count < peers.len() {
+            peers.select_nth_unstable_by_key(count, |(distance, _)| *distance);
+            peers.truncate(count);
+        }
         peers.sort_unstable_by_key(|(distance, _)| *distance);
-        peers.into_iter().take(count).map(|(_, peer)| peer).collect()
+        peers.into_iter().map(|(_, peer)| peer).collect()
     }
 
     fn contact(&mut self, contact: Contact<Libp2p>) {

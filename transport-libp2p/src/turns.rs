@@ -213,11 +213,12 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Walks;
     use crate::network::record_key;
 
     fn lookup(n: u64) -> Task {
         let key = record_key("t", &n.to_be_bytes());
-        Task::Lookup { request: RequestId::from_u64(n), ask: Ask::Get { key } }
+        Task::Lookup { request: RequestId::from_u64(n), ask: Ask::Get { key, walks: Walks::Delegated } }
     }
 
     #[test]

@@ -112,7 +112,9 @@ fn dropped_handles_leave_nothing_in_kademlia_or_the_exchange() {
         until_provided(asker, &key, &[peers[1].id()]).await;
         let config = QueryConfig::balanced().with_timeout(FOR_EVER).with_request_timeout(FOR_EVER);
         let handles: Vec<_> = (0..200)
-            .map(|_| asker.query(query::search(key.clone(), "?").config(config.clone())).unwrap())
+            .map(|_| {
+                asker.query(query::delegated(query::search(key.clone(), "?")).config(config.clone())).unwrap()
+            })
             .collect();
         let _unanswered = questions.next().await.expect("it is asked");
         let now = asker.snapshot().await.unwrap();

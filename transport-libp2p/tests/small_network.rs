@@ -19,11 +19,24 @@ fn three_nodes_put_and_get_a_record() {
         others.sort();
         assert_eq!((stored, published.failed), (others, vec![]));
 
-        let (found, outcome) = ask(&peers[2].client, query::get(key.clone())).await;
-        assert_eq!(found.len(), 1, "{outcome:?}");
-        let record = found[0].item.record().expect("a record was asked for");
-        assert_eq!((&record.key, record.value.as_slice()), (&key, b"hello".as_slice()));
-        assert_eq!(outcome.reason, Reason::EnoughResults);
+        // One that stores nothing for others, so that all it learns comes from peers.
+        let mut asking = Config::default();
+        asking.mode = Some(Mode::Client);
+        let asker = start(memory(&asking).boot(peers[0].boot_address())).await;
+        asker.client.bootstrap().await.unwrap();
+        for client in [&peers[2].client, &asker.client] {
+            for get in [query::get(key.clone()), query::delegated(query::get(key.clone()))] {
+                let (found, outcome) = ask(client, get).await;
+                assert_eq!(found.len(), 1, "{outcome:?}");
+                let record = found[0].item.record().expect("a record was asked for");
+                assert_eq!((&record.key, record.value.as_slice()), (&key, b"hello".as_slice()));
+                assert_eq!(outcome.reason, Reason::EnoughResults);
+                let is_stored_here = client.local_peer() == peers[2].id();
+                assert_eq!(found[0].from.is_none(), is_stored_here, "{found:?}");
+            }
+        }
+        until_empty(&asker.client).await;
+        asker.stop().await;
         for peer in &peers {
             until_empty(&peer.client).await;
         }
@@ -48,31 +61,39 @@ fn a_search_fetches_from_the_providers_of_a_term() {
             serve(&peers[2], vec![item("apple", "red"), item("plum", "blue")]),
         ];
 
-        let (found, outcome) = ask(&peers[3].client, query::search(key.clone(), "fruit")).await;
-        let mut ids: Vec<_> = found.iter().filter_map(|f| f.item.fetched()).map(|i| i.id.clone()).collect();
-        ids.sort();
-        assert_eq!(ids, ["apple", "pear", "plum"], "{outcome:?}");
-        assert_eq!((outcome.reason, outcome.stats.duplicate), (Reason::Converged, 1));
-        assert!(found.iter().all(|found| found.response_time.is_some()));
+        let search = query::search(key.clone(), "fruit");
+        // A driven walk says that there are fewer peers than the twenty closest.
+        let searches = [(query::delegated(search.clone()), Reason::Converged), (search, Reason::Exhausted)];
+        for (search, reason) in searches {
+            let (found, outcome) = ask(&peers[3].client, search).await;
+            let mut ids: Vec<_> =
+                found.iter().filter_map(|f| f.item.fetched()).map(|i| i.id.clone()).collect();
+            ids.sort();
+            assert_eq!(ids, ["apple", "pear", "plum"], "{outcome:?}");
+            assert_eq!((outcome.reason, outcome.stats.duplicate), (reason, 1));
+            assert!(found.iter().all(|found| found.response_time.is_some()));
+        }
 
         // One that stores nothing for others, so that all it learns comes from peers.
         let mut asking = Config::default();
         asking.mode = Some(Mode::Client);
         let asker = start(memory(&asking).boot(peers[0].boot_address())).await;
         asker.client.bootstrap().await.unwrap();
-        let (found, _) = ask(&asker.client, query::providers(key)).await;
-        let mut providers: Vec<_> = found
-            .iter()
-            .map(|found| match found.item {
-                Answer::Provider(peer) => peer,
-                ref other => panic!("{other:?} is no provider"),
-            })
-            .collect();
-        providers.sort();
-        let mut expected = [peers[1].id(), peers[2].id()];
-        expected.sort();
-        assert_eq!(providers, expected);
-        assert!(found.iter().all(|found| found.from.is_some()), "it is told who named a provider");
+        for providers in [query::providers(key.clone()), query::delegated(query::providers(key))] {
+            let (found, _) = ask(&asker.client, providers).await;
+            let mut providers: Vec<_> = found
+                .iter()
+                .map(|found| match found.item {
+                    Answer::Provider(peer) => peer,
+                    ref other => panic!("{other:?} is no provider"),
+                })
+                .collect();
+            providers.sort();
+            let mut expected = [peers[1].id(), peers[2].id()];
+            expected.sort();
+            assert_eq!(providers, expected);
+            assert!(found.iter().all(|found| found.from.is_some()), "it is told who named a provider");
+        }
         asker.stop().await;
         stop(peers).await;
     });

@@ -24,7 +24,15 @@ pub async fn script<F>(script: impl Fn(Stream) -> F + 'static) -> Served
 where
     F: Future<Output = ()> + 'static,
 {
-    let mut swarm = swarm(Raw { events: VecDeque::new() });
+    script_of(FETCH_PROTOCOL, script).await
+}
+
+/// The same, of another protocol.
+pub async fn script_of<F>(protocol: StreamProtocol, script: impl Fn(Stream) -> F + 'static) -> Served
+where
+    F: Future<Output = ()> + 'static,
+{
+    let mut swarm = swarm(Raw::new(protocol));
     let address = listen(&mut swarm).await;
     let peer = *swarm.local_peer_id();
     let (connected, connections) = channel();
@@ -43,7 +51,7 @@ where
 
 /// Streams of the fetch protocol to a peer, one after another.
 pub async fn open(to: &Served, count: usize) -> Vec<Stream> {
-    let mut swarm = swarm(Raw { events: VecDeque::new() });
+    let mut swarm = swarm(Raw::new(FETCH_PROTOCOL));
     swarm.dial(to.address.clone()).unwrap();
     loop {
         if let SwarmEvent::ConnectionEstablished { .. } = swarm.select_next_some().await {
@@ -70,11 +78,22 @@ pub async fn open(to: &Served, count: usize) -> Vec<Stream> {
 }
 
 struct Raw {
+    protocol: StreamProtocol,
     events: VecDeque<ToSwarm<Stream, ()>>,
 }
 
-#[derive(Default)]
+impl Raw {
+    fn new(protocol: StreamProtocol) -> Self {
+        Self { protocol, events: VecDeque::new() }
+    }
+
+    fn handler(&self) -> RawHandler {
+        RawHandler { protocol: self.protocol.clone(), events: VecDeque::new() }
+    }
+}
+
 struct RawHandler {
+    protocol: StreamProtocol,
     events: VecDeque<ConnectionHandlerEvent<ReadyUpgrade<StreamProtocol>, (), Stream>>,
 }
 
@@ -89,7 +108,7 @@ impl NetworkBehaviour for Raw {
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<RawHandler, ConnectionDenied> {
-        Ok(RawHandler::default())
+        Ok(self.handler())
     }
 
     fn handle_established_outbound_connection(
@@ -100,7 +119,7 @@ impl NetworkBehaviour for Raw {
         _: Endpoint,
         _: PortUse,
     ) -> Result<RawHandler, ConnectionDenied> {
-        Ok(RawHandler::default())
+        Ok(self.handler())
     }
 
     fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
@@ -123,7 +142,7 @@ impl ConnectionHandler for RawHandler {
     type OutboundOpenInfo = ();
 
     fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
-        SubstreamProtocol::new(ReadyUpgrade::new(FETCH_PROTOCOL), ())
+        SubstreamProtocol::new(ReadyUpgrade::new(self.protocol.clone()), ())
     }
 
     fn poll(
@@ -134,7 +153,7 @@ impl ConnectionHandler for RawHandler {
     }
 
     fn on_behaviour_event(&mut self, (): ()) {
-        let protocol = SubstreamProtocol::new(ReadyUpgrade::new(FETCH_PROTOCOL), ());
+        let protocol = SubstreamProtocol::new(ReadyUpgrade::new(self.protocol.clone()), ());
         self.events.push_back(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
     }
 

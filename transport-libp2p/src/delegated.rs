@@ -14,6 +14,7 @@ use libp2p::kad::{
 use libp2p::swarm::{THandlerInEvent, THandlerOutEvent};
 
 use crate::behaviour::{Behaviour, Event as Passed};
+use crate::config::Walks;
 use crate::network::{Answer, Ask, Libp2p};
 use crate::store::Store;
 use crate::turns::{Run, Task};
@@ -30,9 +31,12 @@ impl Behaviour {
     /// Queues a lookup of the engine's.
     pub(crate) fn lookup(&mut self, lookup: Lookup<Libp2p>) {
         let Lookup { request, ask, .. } = lookup;
-        if ask.key().is_none() {
+        let Some(key) = ask.key() else {
             self.tell(Event::Failure { request, failure: Failure::Unsupported });
             return;
+        };
+        if ask.walks() == Walks::Driven {
+            return self.look_at_home(request, &key.clone(), &ask);
         }
         self.turns.wait(Task::Lookup { request, ask });
     }
@@ -61,8 +65,8 @@ impl Behaviour {
     fn start_lookup(&mut self, request: RequestId, ask: Ask) {
         let kad = &mut self.inner.kad;
         let id = match &ask {
-            Ask::Get { key } => kad.get_record(key.clone()),
-            Ask::Providers { key } | Ask::Search { key, .. } => kad.get_providers(key.clone()),
+            Ask::Get { key, .. } => kad.get_record(key.clone()),
+            Ask::Providers { key, .. } | Ask::Search { key, .. } => kad.get_providers(key.clone()),
             Ask::Closest { key } => kad.get_n_closest_peers(key.to_vec(), self.config.replication),
             Ask::Fetch { .. } => {
                 self.tell(Event::Failure { request, failure: Failure::Unsupported });
@@ -92,12 +96,17 @@ impl Behaviour {
             KadNews::GetProvidersRes { provider_peers, closer_peers, query_id } => {
                 let Some(Run::Lookup { request, ask }) = self.turns.running(query_id) else { return };
                 let (request, ask) = (*request, ask.clone());
-                self.addresses.read_reply(closer_peers.iter().map(|peer| (peer.node_id, &peer.multiaddrs)));
-                self.addresses.read_reply(provider_peers.iter().map(|peer| (peer.node_id, &peer.multiaddrs)));
+                self.read_addresses(&peer, closer_peers);
+                self.read_addresses(&peer, provider_peers);
                 let providers = provider_peers.iter().map(|provider| provider.node_id);
                 self.tell_providers(request, &ask, Some(peer), providers);
             }
-            KadNews::FindNodeRes { query_id, .. } => self.bootstrap_answered(query_id),
+            KadNews::FindNodeRes { query_id, closer_peers } => {
+                if self.turns.running(query_id).is_some() {
+                    self.read_addresses(&peer, closer_peers);
+                }
+                self.bootstrap_answered(query_id);
+            }
             KadNews::QueryError { query_id, error } => {
                 self.bootstrap_refused(query_id, peer, error);
                 // Before the announcement comes a lookup, whose failures are no news to anybody.
@@ -109,6 +118,10 @@ impl Behaviour {
             }
             _ => {}
         }
+    }
+
+    fn read_addresses(&mut self, teller: &PeerId, peers: &[kad::KadPeer]) {
+        self.addresses.read_reply(teller, peers.iter().map(|peer| (peer.node_id, &peer.multiaddrs)));
     }
 
     /// Reads what Kademlia tells a peer's handler.
@@ -204,9 +217,6 @@ impl Behaviour {
             QueryResult::GetClosestPeers(result) => {
                 let (Ok(GetClosestPeersOk { peers, .. }) | Err(GetClosestPeersError::Timeout { peers, .. })) =
                     result;
-                for peer in &peers {
-                    self.addresses.extend(peer.peer_id, &peer.addrs);
-                }
                 let items = peers.into_iter().map(|peer| Answer::Peer(peer.peer_id)).collect();
                 self.tell(Event::Progress { request, from: None, reply: Reply::with_items(items) });
             }
@@ -225,10 +235,7 @@ impl Behaviour {
         from: Option<PeerId>,
         providers: impl Iterator<Item = PeerId>,
     ) {
-        let reply = match ask {
-            Ask::Providers { .. } => Reply::with_items(providers.map(Answer::Provider).collect()),
-            _ => Reply::with_providers(providers.collect()),
-        };
+        let reply = ask.found(providers);
         self.tell(Event::Progress { request, from, reply });
     }
 
@@ -274,7 +281,7 @@ mod tests {
             closest_peers: Vec::new(),
         }));
         let request = RequestId::from_u64(1);
-        behaviour.on_lookup(request, &Ask::Providers { key }, result, &stats, true);
+        behaviour.on_lookup(request, &Ask::Providers { key, walks: Walks::Delegated }, result, &stats, true);
         let waker = noop_waker();
         let driver = behaviour.driver.as_mut().expect("it was not polled");
         let told = driver.transport_mut().poll_event(&mut Context::from_waker(&waker));
