@@ -125,6 +125,9 @@ pub struct EndingObject<'a> {
     duplicates_removed: u32,
     peers_asked: u32,
     peers_failed: u32,
+    peers_overdue: u32,
+    /// Asked in the place of overdue ones.
+    peers_hedged: u32,
     peers_barred: u32,
     invalid: u32,
     first_result_ms: Option<f64>,
@@ -153,6 +156,8 @@ impl<'a> EndingObject<'a> {
             duplicates_removed: *duplicates,
             peers_asked: stats.contacted,
             peers_failed: stats.failed,
+            peers_overdue: stats.overdue,
+            peers_hedged: stats.hedged,
             peers_barred: stats.barred,
             invalid: stats.invalid,
             first_result_ms: stats.first_item.map(as_ms),

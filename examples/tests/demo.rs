@@ -50,10 +50,13 @@ fn real_packages_are_found_and_the_bad_peers_sink() {
     };
     let worst_honest = score("honest").into_iter().min().unwrap();
     assert!(worst_honest > 500, "{peers:?}");
-    for bad in ["liar", "silent"] {
-        assert!(score(bad)[0] < 500, "{bad}: {peers:?}");
+    assert!(score("liar")[0] < 500, "{peers:?}");
+    // They answer the steps of walks: the silent one still does, the stopped one did.
+    for bad in ["silent", "stopped"] {
+        assert!(score(bad)[0] < worst_honest, "{bad}: {peers:?}");
     }
-    assert!(score("stopped")[0] < worst_honest, "{peers:?}");
+    assert!(summary["overdue"].as_u64() >= summary["hedged"].as_u64(), "{summary}");
+    assert!(summary["overdue"].as_u64().unwrap() > 0, "a silent peer is overdue: {summary}");
     let barred = peers.iter().find(|peer| peer["barred_for_s"].is_number()).unwrap();
     assert_eq!(barred["role"], "liar");
 }

@@ -55,6 +55,9 @@ pub(super) struct Summary {
     deadline_reached: usize,
     /// Searches in which a contact failed: mostly with the silent peer, which is waited for.
     met_failures: usize,
+    /// Contacts of all searches that outlived their soft timeout, and those begun in their place.
+    overdue: u64,
+    hedged: u64,
     queries_per_second: f64,
     first_result_p50_ms: Option<f64>,
     p50_ms: Option<f64>,
@@ -86,6 +89,8 @@ impl Report {
             duplicates_removed: searches().map(|search| u64::from(search.ending.duplicates)).sum(),
             peers_barred: peers.iter().filter(|report| report.barred_for.is_some()).count(),
             deadline_reached: searches().filter(|it| it.ending.reason == Reason::DeadlineReached).count(),
+            overdue: searches().map(|search| u64::from(search.ending.stats.overdue)).sum(),
+            hedged: searches().map(|search| u64::from(search.ending.stats.hedged)).sum(),
             met_failures: searches().filter(|search| search.ending.stats.failed > 0).count(),
             queries_per_second: per_second(load.searches.len(), load.took),
             first_result_p50_ms: ms(&times.first, 500),
@@ -110,7 +115,10 @@ impl Report {
 
     fn print_searches(&self, output: Output) -> io::Result<()> {
         let left = ["search", "reason"];
-        let headings = ["search", "found", "dupl", "asked", "failed", "barred", "first", "total", "reason"];
+        let headings = [
+            "search", "found", "dupl", "asked", "failed", "overdue", "hedged", "barred", "first", "total",
+            "reason",
+        ];
         let align = |heading| if left.contains(&heading) { Align::Left } else { Align::Right };
         let mut table = Table::new(headings.map(|heading| (heading, align(heading))));
         for Searched { term, ending, .. } in &self.shown {
@@ -121,6 +129,8 @@ impl Report {
                 ending.duplicates.to_string(),
                 stats.contacted.to_string(),
                 stats.failed.to_string(),
+                stats.overdue.to_string(),
+                stats.hedged.to_string(),
                 stats.barred.to_string(),
                 stats.first_item.map_or_else(|| "-".to_string(), show),
                 show(stats.total),
@@ -148,6 +158,11 @@ impl Report {
         table.row([
             "whole search".to_string(),
             format!("p50 {}, p95 {}, p99 {}, longest {}", total(500), total(950), total(990), total(1000)),
+        ]);
+        let Summary { overdue, hedged, .. } = self.summary;
+        table.row([
+            "overdue".to_string(),
+            format!("{overdue} contacts, {hedged} others begun in their place"),
         ]);
         let waited = show(CONFIG.request_timeout);
         let met = self.summary.met_failures;
