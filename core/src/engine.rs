@@ -35,7 +35,8 @@ pub use sabotage::Sabotage;
 /// # How it is driven
 ///
 /// **Inputs** change its state: [`start`](Self::start), [`cancel`](Self::cancel),
-/// [`handle_reply`](Self::handle_reply), [`handle_failure`](Self::handle_failure),
+/// [`handle_sent`](Self::handle_sent), [`handle_reply`](Self::handle_reply),
+/// [`handle_failure`](Self::handle_failure),
 /// [`handle_progress`](Self::handle_progress), [`handle_done`](Self::handle_done) and
 /// [`handle_tick`](Self::handle_tick). **Outputs** say what to do:
 /// [`poll_output`](Self::poll_output), and [`poll_timeout`](Self::poll_timeout) for when to come back.
@@ -121,6 +122,22 @@ impl<N: Network> QueryEngine<N> {
         }
         self.settle();
         found.is_some()
+    }
+
+    /// A contact has left the transport's own queue: its response time and its timeouts count from now.
+    ///
+    /// Told at most once of a contact, by a transport in which requests wait: for a connection, or for
+    /// their turn. Of a contact of which it is not told they count from its beginning; so one that never
+    /// leaves ends at its `request_timeout` too.
+    pub fn handle_sent(&mut self, now: Time, request: RequestId) {
+        self.advance(now);
+        match self.phase(request) {
+            Some(Phase::InFlight | Phase::Overdue) if !self.contacts[request.slot].is_sent => {
+                self.sent(request.slot);
+            }
+            _ => self.metrics.inputs_unknown += 1,
+        }
+        self.settle();
     }
 
     /// A peer has answered: ends the contact. Under the id of a lookup it counts as its last progress.

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::fmt::Debug;
 use core::hash::Hash;
-use core::time::Duration;
 
 use crate::key::Key;
 
@@ -153,8 +152,6 @@ pub struct Reply<N: Network> {
     /// How many parts of the reply the transport could not accept (an undecodable item, a record
     /// under another key). Any counts as an invalid answer of the peer; the rest is used.
     pub invalid: u32,
-    /// How long the request waited in the transport's own queue. Not the peer's response time.
-    pub queued: Duration,
 }
 
 impl<N: Network> Reply<N> {
@@ -176,13 +173,7 @@ impl<N: Network> Reply<N> {
 
 impl<N: Network> Default for Reply<N> {
     fn default() -> Self {
-        Self {
-            items: Vec::new(),
-            closer: Vec::new(),
-            providers: Vec::new(),
-            invalid: 0,
-            queued: Duration::ZERO,
-        }
+        Self { items: Vec::new(), closer: Vec::new(), providers: Vec::new(), invalid: 0 }
     }
 }
 
@@ -193,7 +184,6 @@ impl<N: Network> Clone for Reply<N> {
             closer: self.closer.clone(),
             providers: self.providers.clone(),
             invalid: self.invalid,
-            queued: self.queued,
         }
     }
 }
@@ -205,7 +195,6 @@ impl<N: Network> Debug for Reply<N> {
             .field("closer", &self.closer)
             .field("providers", &self.providers)
             .field("invalid", &self.invalid)
-            .field("queued", &self.queued)
             .finish()
     }
 }

@@ -138,7 +138,8 @@ pub struct Found<N: Network> {
     pub item: N::Item,
     /// The first peer that gave it; `None` if a delegated lookup did not say.
     pub from: Option<N::Peer>,
-    /// How long that peer took, time in the transport's queue not counted; `None` for a lookup.
+    /// How long that peer took, time in the transport's queue not counted if the transport says when it
+    /// sends; `None` for a lookup.
     pub response_time: Option<Duration>,
     /// From the start of the query to the delivery.
     pub elapsed: Duration,

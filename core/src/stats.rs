@@ -73,7 +73,7 @@ pub struct Metrics {
     pub query_duration: Histogram,
     /// From start to first delivered item of a query, in nanoseconds.
     pub first_item: Histogram,
-    /// From contact to reply, in nanoseconds.
+    /// From sending to reply, in nanoseconds.
     pub response_time: Histogram,
     /// Items delivered per query.
     pub results_per_query: Histogram,

@@ -106,6 +106,7 @@ struct Open {
     /// `None` for a lookup.
     contact: Option<(Step, u8)>,
     sent: Time,
+    is_sent: bool,
 }
 
 /// Inputs.
@@ -124,7 +125,7 @@ impl Run {
     }
 
     fn input(&mut self, bytes: &mut Unstructured<'_>) -> Result<()> {
-        let kind = bytes.int_in_range(0..=11)?;
+        let kind = bytes.int_in_range(0..=12)?;
         if kind == 0 {
             return self.tick_early();
         }
@@ -158,12 +159,27 @@ impl Run {
                         self.ending = self.ending.filter(|request| self.open[request].contact.is_none());
                         self.engine.handle_done(given, request, LookupTotals::default());
                     }
+                    10 => {
+                        self.ending = None;
+                        self.sent(request);
+                        self.engine.handle_sent(given, request);
+                    }
                     _ => self.engine.handle_reply(given, request, reply(bytes)?),
                 }
             }
         }
         self.check();
         Ok(())
+    }
+
+    /// Moves the time from which a contact's timeouts count, if it has lost no slot by now.
+    fn sent(&mut self, request: RequestId) {
+        let Some(open) = self.open.get_mut(&request) else { return };
+        let config = &self.live[&open.query].config;
+        let holds = config.soft_timeout.min(config.request_timeout);
+        if self.now < open.sent + holds && !std::mem::replace(&mut open.is_sent, true) {
+            open.sent = self.now;
+        }
     }
 
     fn start(&mut self, bytes: &mut Unstructured<'_>, given: Time) -> Result<()> {
@@ -305,7 +321,6 @@ fn reply(bytes: &mut Unstructured<'_>) -> Result<Reply<Bytes>> {
     reply.closer = peers(bytes)?;
     reply.providers = peers(bytes)?;
     reply.invalid = bytes.int_in_range(0..=8u32)?.saturating_sub(7);
-    reply.queued = Duration::from_millis(bytes.int_in_range(0..=20)?);
     Ok(reply)
 }
 
@@ -391,7 +406,7 @@ impl Run {
 
     fn begin(&mut self, request: RequestId, query: QueryId, contact: Option<(Step, u8)>) {
         assert!(self.live.contains_key(&query), "a request for a query that does not live");
-        let open = Open { query, contact, sent: self.now };
+        let open = Open { query, contact, sent: self.now, is_sent: false };
         assert!(self.open.insert(request, open).is_none(), "two requests of one id");
         self.named.push(request);
     }

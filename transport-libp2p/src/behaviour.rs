@@ -256,15 +256,16 @@ impl Behaviour {
 
     fn on_exchange_event(&mut self, event: exchange::Event) {
         match event {
-            exchange::Event::Answered { id, peer, answer, queued } => {
+            exchange::Event::Sent { id } => self.tell(Told::Sent { request: RequestId::from_u64(id) }),
+            exchange::Event::Answered { id, peer, answer, .. } => {
                 let request = RequestId::from_u64(id);
                 if let Some(question) = self.steps.end(request) {
-                    return self.step_answered(request, peer, &question, answer, queued);
+                    return self.step_answered(request, peer, &question, answer);
                 }
                 match self.inner.exchange.config().fetch.decode_answer(answer) {
                     Ok(exchange::Fetched { items, invalid }) => {
                         let items = items.into_iter().map(Answer::Fetched).collect();
-                        let reply = Reply { invalid, queued, ..Reply::with_items(items) };
+                        let reply = Reply { invalid, ..Reply::with_items(items) };
                         self.tell(Told::Reply { request, reply });
                     }
                     Err(error) => {

@@ -1,7 +1,7 @@
 //! Driven walks: the engine asks peer by peer over the Kademlia protocol, and what this peer has itself.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use dragnet_core::front::Event;
@@ -52,14 +52,7 @@ impl Behaviour {
     }
 
     /// Takes what a peer has answered.
-    pub(crate) fn step_answered(
-        &mut self,
-        request: RequestId,
-        peer: PeerId,
-        ask: &Ask,
-        answer: Bytes,
-        queued: Duration,
-    ) {
+    pub(crate) fn step_answered(&mut self, request: RequestId, peer: PeerId, ask: &Ask, answer: Bytes) {
         let question = Question::of(ask).expect("it was asked");
         let answered = match question.decode_answer(answer, &self.config.answers) {
             Ok(answered) => answered,
@@ -72,7 +65,7 @@ impl Behaviour {
         self.read_named(&peer, &closer);
         self.read_named(&peer, &providers);
         let closer = closer.into_iter().map(|peer| peer.id).collect();
-        let mut reply = Reply { closer, invalid, queued, ..ask.found(providers.iter().map(|peer| peer.id)) };
+        let mut reply = Reply { closer, invalid, ..ask.found(providers.iter().map(|peer| peer.id)) };
         reply.items.extend(record.map(Answer::Record));
         if let Ask::Closest { .. } = ask {
             reply.items.push(Answer::Peer(peer));

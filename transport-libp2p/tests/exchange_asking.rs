@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dragnet_core::Failure;
 use dragnet_libp2p::exchange::{Behaviour, Config, Counts, FetchConfig, Outgoing};
-use exchange_support::{Asker, Ended, LONG, SHORT, echo, item, pausing, run, serve, swarm_idle};
+use exchange_support::{Asker, Ended, LONG, SHORT, echo, is_end, item, pausing, run, serve, swarm_idle};
 use futures::task::noop_waker_ref;
 use libp2p::swarm::behaviour::{DialFailure, FromSwarm};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -80,6 +80,7 @@ fn a_burst_of_a_hundred_is_served_sixteen_at_a_time_and_none_is_refused() {
         }
         assert_eq!(queued.len(), 100);
         assert!(queued[99] > queued[0], "who asked last has waited longest");
+        assert_eq!(asker.sent, (0..100).collect::<Vec<u64>>(), "each is said to be sent, once and in turn");
         asker.settle().await;
     });
 }
@@ -138,7 +139,7 @@ fn a_request_may_be_cancelled_at_any_moment() {
             asker.ask(asker.question(1, &server, LONG));
             let mut ended = false;
             for _ in 0..steps {
-                ended |= matches!(asker.step().await, SwarmEvent::Behaviour(_));
+                ended |= is_end(&asker.step().await);
                 if ended {
                     break;
                 }

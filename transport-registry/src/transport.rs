@@ -5,7 +5,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use dragnet_core::front::{Contact, Event, Lookup, Transport};
 use dragnet_core::{Failure, Key, Reply, RequestId, Step};
@@ -39,16 +38,13 @@ pub struct RegistryTransport<A: Api> {
     /// Of registries to which something is under way.
     lines: HashMap<RegistryUrl, Line>,
     running: FuturesUnordered<Running>,
-    /// What ended before it began.
+    /// What ended before it began, and whose turn has come.
     events: VecDeque<Event<Registries<A>>>,
 }
 
 struct Pending<A: Api> {
     registry: RegistryUrl,
     ask: A::Request,
-    since: Instant,
-    /// How long it waited for its turn.
-    queued: Duration,
     /// Ends it, once its turn has come.
     abort: Option<AbortHandle>,
 }
@@ -112,8 +108,7 @@ impl<A: Api> RegistryTransport<A> {
             return Err(Error::Busy { max });
         }
         line.waiting.push_back(request);
-        let (since, queued) = (Instant::now(), Duration::ZERO);
-        self.pending.insert(request, Pending { registry: peer.clone(), ask, since, queued, abort: None });
+        self.pending.insert(request, Pending { registry: peer.clone(), ask, abort: None });
         self.go_on(&peer);
         Ok(())
     }
@@ -125,7 +120,7 @@ impl<A: Api> RegistryTransport<A> {
             && let Some(request) = line.waiting.pop_front()
         {
             let Some(pending) = self.pending.get_mut(&request) else { continue };
-            pending.queued = pending.since.elapsed();
+            self.events.push_back(Event::Sent { request });
             let (abort, registration) = AbortHandle::new_pair();
             pending.abort = Some(abort);
             line.busy += 1;
@@ -156,7 +151,7 @@ impl<A: Api> RegistryTransport<A> {
 
     fn reply(&self, pending: &Pending<A>, answer: &Answer) -> Result<Reply<Registries<A>>, Error> {
         let body = serde_json::from_slice(&answer.body).map_err(|error| Error::json(&answer.url, &error))?;
-        let mut reply = Reply { queued: pending.queued, ..Reply::default() };
+        let mut reply = Reply::default();
         for item in self.api.items(&pending.ask, body) {
             match item {
                 Ok(item) => reply.items.push(item),

@@ -229,11 +229,15 @@ fn contact(transport: &mut RegistryTransport<Words>, request: u64, peer: &Regist
     });
 }
 
+/// The next end of a request.
 async fn event(transport: &mut RegistryTransport<Words>) -> (u64, Result<usize, Failure>) {
-    match poll_fn(|cx| transport.poll_event(cx)).await {
-        Event::Reply { request, reply } => (request.as_u64(), Ok(reply.items.len())),
-        Event::Failure { request, failure } => (request.as_u64(), Err(failure)),
-        other => panic!("{other:?}"),
+    loop {
+        return match poll_fn(|cx| transport.poll_event(cx)).await {
+            Event::Sent { .. } => continue,
+            Event::Reply { request, reply } => (request.as_u64(), Ok(reply.items.len())),
+            Event::Failure { request, failure } => (request.as_u64(), Err(failure)),
+            other => panic!("{other:?}"),
+        };
     }
 }
 

@@ -53,6 +53,7 @@ impl Agent {
         let mut cx = Context::from_waker(Waker::noop());
         while let Poll::Ready(event) = self.transport.poll_event(&mut cx) {
             match event {
+                Event::Sent { request } => self.engine.handle_sent(now, request),
                 Event::Reply { request, reply } => self.engine.handle_reply(now, request, reply),
                 Event::Failure { request, failure } => self.engine.handle_failure(now, request, failure),
                 Event::Progress { request, from, reply } => {

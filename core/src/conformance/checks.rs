@@ -223,7 +223,7 @@ async fn garbled<S: Subject>(s: &mut Session<S>) -> bool {
         let is_invalid = match &event {
             Event::Failure { failure, .. } => *failure == Failure::Invalid,
             Event::Reply { reply, .. } => reply.invalid > 0,
-            Event::Progress { .. } | Event::Done { .. } => false,
+            Event::Sent { .. } | Event::Progress { .. } | Event::Done { .. } => false,
         };
         if !is_invalid {
             s.broken(7, format!("an answer that cannot be read became {event:?}: it is `Failure::Invalid`, or counts in `Reply::invalid`"));

@@ -47,6 +47,11 @@ pub(super) struct Session<S: Subject> {
     call_max: Duration,
     check: &'static str,
     woken: Arc<Woken>,
+    lookups: Vec<RequestId>,
+    /// Contacts that were said to have been sent.
+    sent: Vec<RequestId>,
+    /// Requests of which an end was seen.
+    ended: Vec<RequestId>,
 }
 
 impl<S: Subject> Session<S> {
@@ -66,6 +71,9 @@ impl<S: Subject> Session<S> {
             call_max: subject.call_max(),
             check,
             woken: Arc::default(),
+            lookups: Vec::new(),
+            sent: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -83,6 +91,7 @@ impl<S: Subject> Session<S> {
     }
 
     pub(super) fn lookup(&mut self, request: RequestId) {
+        self.lookups.push(request);
         let (query, ask) = (QueryId::from_uuid(Uuid::nil()), self.ask.clone());
         self.call("lookup", |transport| {
             transport.lookup(Lookup { request, query, route: 0, source: Source::default(), ask });
@@ -105,8 +114,42 @@ impl<S: Subject> Session<S> {
         result
     }
 
-    /// The next event, if it comes within so long and the transport wakes for it.
+    /// The next event but for those of sending, if it comes within so long and the transport wakes for it.
     pub(super) async fn event(&mut self, within: Duration) -> Option<Event<Net<S>>> {
+        let until = self.clock.now() + within;
+        loop {
+            let event = self.any_event(self.left(until)).await?;
+            if !self.is_sending(&event) {
+                return Some(event);
+            }
+        }
+    }
+
+    /// Whether the event says that a contact was sent; notes what is wrong with that.
+    fn is_sending(&mut self, event: &Event<Net<S>>) -> bool {
+        let request = event.request();
+        match event {
+            Event::Sent { .. } => {}
+            Event::Progress { .. } => return false,
+            _ => {
+                self.ended.push(request);
+                return false;
+            }
+        }
+        let wrong = [
+            (&self.sent, "is said to be sent twice"),
+            (&self.ended, "is said to be sent after its end"),
+            (&self.lookups, "is said to be sent, and is a lookup"),
+        ];
+        let wrong = wrong.into_iter().find(|(those, _)| those.contains(&request));
+        if let Some((_, what)) = wrong {
+            self.broken(8, format!("request {request} {what}"));
+        }
+        self.sent.push(request);
+        true
+    }
+
+    async fn any_event(&mut self, within: Duration) -> Option<Event<Net<S>>> {
         let until = self.clock.now() + within;
         let woken = Arc::clone(&self.woken);
         let event = poll_fn(|cx| {
@@ -163,10 +206,15 @@ impl<S: Subject> Session<S> {
 
     /// Polls under another waker, as a driver that is then moved to another task.
     pub(super) fn poll_elsewhere(&mut self) -> Poll<Event<Net<S>>> {
-        let elsewhere = Arc::new(Woken::default());
-        let poll = self.transport.poll_event(&mut Context::from_waker(&waker(elsewhere)));
         self.woken.flag.store(true, Ordering::Release);
-        poll
+        let elsewhere = waker(Arc::new(Woken::default()));
+        loop {
+            let poll = self.transport.poll_event(&mut Context::from_waker(&elsewhere));
+            match &poll {
+                Poll::Ready(event) if self.is_sending(event) => {}
+                _ => return poll,
+            }
+        }
     }
 
     /// All events until none has come for so long.

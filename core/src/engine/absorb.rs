@@ -22,7 +22,7 @@ impl<N: Network> QueryEngine<N> {
     pub(super) fn absorb_reply(&mut self, slot: u32, reply: Reply<N>) {
         self.touch(slot);
         let Contact { work, peer, lane, sent, .. } = self.end_contact(slot, State::Replied);
-        let response_time = self.now.since(sent).saturating_sub(reply.queued);
+        let response_time = self.now.since(sent);
         let source = self.peers.source(peer);
         self.works[work].counts.add(source, |counts| counts.replied += 1);
         self.metrics.contacts_replied += 1;

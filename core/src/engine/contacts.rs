@@ -83,6 +83,20 @@ impl<N: Network> QueryEngine<N> {
         }
     }
 
+    /// A contact in flight has left the transport.
+    pub(super) fn sent(&mut self, slot: u32) {
+        let contact = &mut self.contacts[slot];
+        contact.is_sent = true;
+        contact.sent = self.now;
+        let Contact { work, peer, phase, .. } = *contact;
+        let limits = &self.works[work].limits;
+        let timeout = match phase {
+            Phase::Overdue => limits.request_timeout(),
+            _ => limits.soft_timeout(&self.conditions, self.peers.timeout(peer)),
+        };
+        self.timers.set(Timer::Contact(slot), self.now + timeout);
+    }
+
     pub(super) fn begin_lookup(&mut self, work: u32, route: u16) {
         let slot = self.insert_contact(work, Lane(route), PeerIndex::NOBODY, Phase::Lookup);
         self.metrics.lookups_started += 1;
@@ -100,7 +114,8 @@ impl<N: Network> QueryEngine<N> {
     }
 
     fn insert_contact(&mut self, work: u32, lane: Lane, peer: PeerIndex, phase: Phase) -> u32 {
-        let contact = Contact { work, peer, lane, phase, sent: self.now, queue: Links::NONE };
+        let (sent, queue) = (self.now, Links::NONE);
+        let contact = Contact { work, peer, lane, phase, is_sent: false, sent, queue };
         let slot = self.contacts.insert(contact);
         self.works[work].contacts.push(slot);
         slot

@@ -281,6 +281,10 @@ impl<T: Transport, C: Clock> Driver<T, C> {
 
     fn take(&mut self, now: Time, event: Event<T::Network>) {
         match event {
+            Event::Sent { request } => {
+                debug!(%request, "sent");
+                self.engine.handle_sent(now, request);
+            }
             Event::Reply { request, reply } => {
                 let (items, closer, providers) =
                     (reply.items.len(), reply.closer.len(), reply.providers.len());

@@ -37,6 +37,11 @@ pub struct Lookup<N: Network> {
 
 /// What became of a contact or a lookup.
 pub enum Event<N: Network> {
+    /// A contact has left the transport's queue, and its response time counts from now.
+    Sent {
+        /// The contact.
+        request: RequestId,
+    },
     /// Ends a contact.
     Reply {
         /// The contact.
@@ -93,6 +98,10 @@ pub enum Event<N: Network> {
 ///    timeout of its own reports [`Failure::TimedOut`].
 /// 7. **Strangers' bytes stop here**: what cannot be decoded becomes [`Failure::Invalid`], or a count
 ///    in [`Reply::invalid`] when the rest of the reply is good.
+/// 8. **What waits says when it leaves**: a transport in which contacts wait, for a connection or for
+///    their turn, says [`Event::Sent`] of each when it goes on its way: at most once, before its end, and
+///    of no lookup. Its response time and its timeouts count from there. Where none waits, none need say
+///    so.
 ///
 /// The suite in `dragnet_core::conformance` (feature `conformance`) checks these rules on any
 /// implementation.
@@ -194,7 +203,8 @@ impl<N: Network> Event<N> {
     /// The contact or lookup that this is about.
     pub const fn request(&self) -> RequestId {
         match self {
-            Self::Reply { request, .. }
+            Self::Sent { request }
+            | Self::Reply { request, .. }
             | Self::Failure { request, .. }
             | Self::Progress { request, .. }
             | Self::Done { request, .. } => *request,
@@ -205,6 +215,7 @@ impl<N: Network> Event<N> {
 impl<N: Network> Clone for Event<N> {
     fn clone(&self) -> Self {
         match self {
+            Self::Sent { request } => Self::Sent { request: *request },
             Self::Reply { request, reply } => Self::Reply { request: *request, reply: reply.clone() },
             Self::Failure { request, failure } => Self::Failure { request: *request, failure: *failure },
             Self::Progress { request, from, reply } => {
@@ -242,6 +253,7 @@ impl<N: Network> core::fmt::Debug for Lookup<N> {
 impl<N: Network> core::fmt::Debug for Event<N> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
+            Self::Sent { request } => f.debug_struct("Sent").field("request", request).finish(),
             Self::Reply { request, reply } => {
                 f.debug_struct("Reply").field("request", request).field("reply", reply).finish()
             }

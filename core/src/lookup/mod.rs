@@ -176,6 +176,9 @@ pub(crate) struct Contact {
     pub(crate) peer: PeerIndex,
     pub(crate) lane: Lane,
     pub(crate) phase: Phase,
+    /// Whether the transport has said that it was sent.
+    pub(crate) is_sent: bool,
+    /// When it was sent, as far as is known: when it began, until the transport says.
     pub(crate) sent: Time,
     /// Its neighbours in its peer's queue, while it waits.
     pub(crate) queue: Links,

@@ -129,6 +129,12 @@ impl Bench {
         self.drain();
     }
 
+    /// The transport says that the request to a peer has left it.
+    pub(crate) fn sent(&mut self, peer: u32) {
+        self.engine.handle_sent(self.now, self.request(peer));
+        self.drain();
+    }
+
     pub(crate) fn items(&mut self, peer: u32, ids: &[u32]) {
         self.reply(peer, Reply::with_items(ids.iter().copied().map(answer).collect()));
     }

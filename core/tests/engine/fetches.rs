@@ -34,8 +34,10 @@ fn the_answer_names_its_peer_and_both_times() {
     let mut bench = Bench::new();
     bench.pass(ms(1_000));
     let id = bench.start(query().fetch_from([1]));
-    bench.pass(ms(30));
-    bench.reply(1, Reply { queued: ms(10), ..Reply::with_items(vec![answer(1)]) });
+    bench.pass(ms(10));
+    bench.sent(1);
+    bench.pass(ms(20));
+    bench.items(1, &[1]);
     let found = &bench.found[&id][0];
     assert_eq!(found.from, Some(1));
     assert_eq!(found.response_time, Some(ms(20)), "waiting in the transport's queue is not response time");

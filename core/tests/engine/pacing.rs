@@ -59,3 +59,44 @@ fn the_fan_out_rises_while_many_are_overdue_and_falls_back() {
     teach(&mut bench, 0..300, 1);
     assert_eq!(fan_out(&mut bench), 3);
 }
+
+#[test]
+fn timeouts_and_response_times_count_from_when_the_transport_has_sent() {
+    let mut bench = Bench::new();
+    let config = config().with_timeout(ms(60_000));
+    let id = bench.start(query().fetch_from([1, 2, 3, 4]).config(config));
+    bench.pass(ms(900));
+    bench.sent(1);
+    bench.pass(ms(100));
+    // Those that are still in the transport's queue give their slots.
+    assert_eq!(bench.asked(), [1, 2, 3, 4]);
+    assert_eq!(bench.engine.status(id).unwrap().overdue, 2);
+    bench.pass(ms(800));
+    bench.sent(2);
+    assert_eq!(bench.engine.status(id).unwrap().overdue, 2);
+    bench.pass(ms(100));
+    assert_eq!(bench.engine.status(id).unwrap().overdue, 3, "1 s after it was sent");
+
+    // 3 has never left, and ends 10 s after its beginning; 1 and 2 so long after they were sent.
+    bench.pass(ms(8_100));
+    assert_eq!(bench.asked(), [1, 2, 4]);
+    bench.pass(ms(900));
+    assert_eq!(bench.asked(), [2, 4]);
+    bench.pass(ms(900));
+    assert!(!bench.is_live(id));
+    assert_eq!(bench.outcome(id).stats.failed, 4);
+}
+
+#[test]
+fn a_contact_is_sent_once() {
+    let mut bench = Bench::new();
+    let id = bench.start(query().fetch_from([1]));
+    bench.pass(ms(10));
+    bench.sent(1);
+    bench.pass(ms(10));
+    bench.sent(1);
+    assert_eq!(bench.engine.metrics().inputs_unknown, 1);
+    bench.pass(ms(20));
+    bench.items(1, &[1]);
+    assert_eq!(bench.found[&id][0].response_time, Some(ms(30)));
+}

@@ -49,6 +49,11 @@ enum Fault {
     PassesOnGarbage,
     DropsGarbage,
     DistrustsEverybody,
+    /// Rule 8; the first keeps it.
+    SaysSent,
+    SaysSentTwice,
+    SaysSentAfterTheEnd,
+    SaysSentOfLookups,
     /// `closest`.
     FarthestFirst,
     TooMany,
@@ -144,6 +149,10 @@ impl Broken {
                 self.fault = Fault::None;
                 event
             }
+            (Fault::SaysSentAfterTheEnd, event @ Event::Reply { .. }) => {
+                self.wire.hand_in(Event::Sent { request });
+                event
+            }
             (_, event) => event,
         }
     }
@@ -180,6 +189,11 @@ impl Transport for Broken {
         }
         self.wire.contact(contact);
         match self.fault {
+            Fault::SaysSent => self.wire.hand_in(Event::Sent { request }),
+            Fault::SaysSentTwice => {
+                self.wire.hand_in(Event::Sent { request });
+                self.wire.hand_in(Event::Sent { request });
+            }
             Fault::GivesUp if is_silent => {
                 self.wire.hand_in(Event::Failure { request, failure: Failure::Unreachable });
             }
@@ -193,8 +207,12 @@ impl Transport for Broken {
     fn lookup(&mut self, lookup: Lookup<Words>) {
         self.held += 1;
         self.renamed.insert(lookup.request, lookup.request);
+        let request = lookup.request;
         if self.fault != Fault::ForgetsLookups {
             self.wire.lookup(lookup);
+        }
+        if self.fault == Fault::SaysSentOfLookups {
+            self.wire.hand_in(Event::Sent { request });
         }
     }
 
@@ -306,9 +324,11 @@ fn report(fault: Fault) -> Report {
 
 #[test]
 fn a_transport_that_keeps_the_rules_passes() {
-    let report = report(Fault::None);
-    report.assert();
-    assert_eq!((report.checked.len(), report.skipped.len()), (13, 0));
+    for fault in [Fault::None, Fault::SaysSent] {
+        let report = report(fault);
+        report.assert();
+        assert_eq!((report.checked.len(), report.skipped.len()), (13, 0));
+    }
 }
 
 /// The rules that the suite says were broken.
@@ -381,6 +401,17 @@ fn a_transport_that_lets_strangers_bytes_through_is_found() {
     assert_eq!(rules(Fault::PassesOnGarbage), [7]);
     assert_eq!(rules(Fault::DropsGarbage), [7]);
     assert_eq!(rules(Fault::DistrustsEverybody), [7]);
+}
+
+#[test]
+fn a_transport_that_says_sent_when_it_should_not_is_found() {
+    for (fault, what) in [
+        (Fault::SaysSentTwice, "is said to be sent twice"),
+        (Fault::SaysSentAfterTheEnd, "is said to be sent after its end"),
+        (Fault::SaysSentOfLookups, "is said to be sent, and is a lookup"),
+    ] {
+        assert_said(fault, 8, what);
+    }
 }
 
 #[test]

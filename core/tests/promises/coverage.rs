@@ -14,12 +14,14 @@ use super::world::{Event, Input, Trace, run};
 const SCENARIOS: u64 = 400;
 
 /// What a scenario may reach, and in how many of a hundred it does at least.
-const WANTED: [(&str, u64); 32] = [
+const WANTED: [(&str, u64); 34] = [
     ("an item delivered", 60),
     ("a duplicate", 40),
     ("an invalid answer", 60),
     ("an overdue contact", 60),
     ("an answer of an overdue contact", 60),
+    ("a contact that was sent after its beginning", 60),
+    ("an overdue contact that was sent", 40),
     ("a hedge", 60),
     ("a contact given up", 60),
     ("a contact waiting", 60),
@@ -190,6 +192,10 @@ fn seen_before(ledger: &Ledger, event: &Event, timeout: Option<Time>) -> Option<
             Some("a tick just before the timeout")
         }
         (Input::Progress(..), Some(_)) => Some("a lookup that reported"),
+        (Input::Sent(_), Some(open)) if open.is_overdue => Some("an overdue contact that was sent"),
+        (Input::Sent(_), Some(open)) if open.sent < event.now => {
+            Some("a contact that was sent after its beginning")
+        }
         (Input::Reply(..), Some(open)) if open.is_overdue => Some("an answer of an overdue contact"),
         _ => None,
     }

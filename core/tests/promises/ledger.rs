@@ -43,6 +43,8 @@ pub(crate) struct Open {
     /// The peer and for which lane; nobody's is a lookup.
     pub(crate) asked: Option<(u8, Step)>,
     pub(crate) sent: Time,
+    /// Whether the transport has said so.
+    pub(crate) is_sent: bool,
     pub(crate) is_overdue: bool,
 }
 
@@ -71,7 +73,12 @@ impl Ledger {
         if let Some(request) = event.input.request().filter(|_| !is_stale)
             && !matches!(event.input, Input::Progress(..))
         {
-            self.contacts.remove(&request);
+            if let Input::Sent(_) = event.input {
+                let open = self.contacts.get_mut(&request).expect("it is not stale");
+                (open.sent, open.is_sent) = (event.now, true);
+            } else {
+                self.contacts.remove(&request);
+            }
         }
     }
 
@@ -81,7 +88,9 @@ impl Ledger {
         let Some(open) = self.contacts.get(&request) else { return true };
         let is_for_lookups = matches!(event.input, Input::Progress(..) | Input::Done(..));
         let asked = &self.queries[&open.query];
-        is_for_lookups && open.asked.is_some()
+        let is_sent = matches!(event.input, Input::Sent(_)) && (open.is_sent || open.asked.is_none());
+        is_sent
+            || is_for_lookups && open.asked.is_some()
             || is_due(asked.deadline, event.now)
             || is_due(self.given_up_at(open), event.now)
     }
@@ -106,7 +115,8 @@ impl Ledger {
 
     fn open(&mut self, event: &Event, request: RequestId, query: QueryId, asked: Option<(u8, Step)>) {
         if self.queries.contains_key(&query) {
-            self.contacts.insert(request, Open { query, asked, sent: event.now, is_overdue: false });
+            self.contacts
+                .insert(request, Open { query, asked, sent: event.now, is_sent: false, is_overdue: false });
         }
     }
 

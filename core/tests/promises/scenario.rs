@@ -56,6 +56,7 @@ pub(crate) enum Moment {
 pub(crate) enum Act {
     Tick,
     Start(Plan),
+    Sent(Pick),
     Reply(Pick, ReplyPlan),
     Progress(Pick, Option<u8>, ReplyPlan),
     Fail(Pick, Failure),
@@ -101,7 +102,6 @@ pub(crate) struct ReplyPlan {
     pub(crate) closer: Vec<u8>,
     pub(crate) providers: Vec<u8>,
     pub(crate) invalid: u32,
-    pub(crate) queued_ms: u8,
 }
 
 /// Whether nothing is ever forgotten: neither a peer for want of room, nor what it did.
@@ -272,6 +272,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => Just(Act::Tick),
         3 => plan().prop_map(Act::Start),
+        4 => pick().prop_map(Act::Sent),
         12 => (pick(), reply()).prop_map(|(pick, reply)| Act::Reply(pick, reply)),
         2 => (pick(), option::of(peer()), reply()).prop_map(|(pick, from, reply)| Act::Progress(pick, from, reply)),
         3 => (pick(), failure()).prop_map(|(pick, failure)| Act::Fail(pick, failure)),
@@ -294,15 +295,12 @@ fn reply() -> impl Strategy<Value = ReplyPlan> {
     let items = prop_oneof![3 => Just(vec![]), 6 => vec(note(), 1..3), 1 => vec(note(), 10..40)];
     let peers = || prop_oneof![3 => Just(vec![]), 6 => vec(peer(), 1..6), 1 => vec(peer(), 10..40)];
     let invalid = prop_oneof![12 => Just(0), 2 => Just(1), 1 => Just(u32::MAX)];
-    (items, peers(), peers(), invalid, prop_oneof![3 => Just(0u8), 1 => any::<u8>()]).prop_map(
-        |(items, closer, providers, invalid, queued_ms)| ReplyPlan {
-            items,
-            closer,
-            providers,
-            invalid,
-            queued_ms,
-        },
-    )
+    (items, peers(), peers(), invalid).prop_map(|(items, closer, providers, invalid)| ReplyPlan {
+        items,
+        closer,
+        providers,
+        invalid,
+    })
 }
 
 /// Some ids come from many, and mostly the same version.

@@ -38,6 +38,7 @@ pub(crate) struct Event {
 pub(crate) enum Input {
     Tick,
     Start(Box<Query<Toy>>),
+    Sent(RequestId),
     Reply(RequestId, Reply<Toy>),
     Progress(RequestId, Option<u8>, Reply<Toy>),
     Failure(RequestId, Failure),
@@ -49,7 +50,8 @@ pub(crate) enum Input {
 impl Input {
     pub(crate) fn request(&self) -> Option<RequestId> {
         match self {
-            Self::Reply(request, _)
+            Self::Sent(request)
+            | Self::Reply(request, _)
             | Self::Progress(request, ..)
             | Self::Failure(request, _)
             | Self::Done(request, _) => Some(*request),
@@ -160,6 +162,7 @@ impl World {
         match input.clone() {
             Input::Tick => self.engine.handle_tick(at),
             Input::Start(query) => started = Some(self.engine.start(at, *query)),
+            Input::Sent(request) => self.engine.handle_sent(at, request),
             Input::Reply(request, reply) => self.engine.handle_reply(at, request, reply),
             Input::Progress(request, from, reply) => self.engine.handle_progress(at, request, from, reply),
             Input::Failure(request, failure) => self.engine.handle_failure(at, request, failure),
@@ -234,6 +237,7 @@ impl World {
         match act {
             Act::Tick => Input::Tick,
             Act::Start(plan) => Input::Start(Box::new(query(plan))),
+            Act::Sent(pick) => Input::Sent(self.pick(*pick, false)),
             Act::Reply(pick, reply) => Input::Reply(self.pick(*pick, false), answer(reply)),
             Act::Progress(pick, from, reply) => Input::Progress(self.pick(*pick, true), *from, answer(reply)),
             Act::Fail(pick, failure) => Input::Failure(self.pick(*pick, false), *failure),
@@ -297,7 +301,6 @@ fn answer(plan: &ReplyPlan) -> Reply<Toy> {
         closer: plan.closer.clone(),
         providers: plan.providers.clone(),
         invalid: plan.invalid,
-        queued: Duration::from_millis(plan.queued_ms.into()),
     }
 }
 

@@ -189,6 +189,9 @@ impl Behaviour {
         let request = self.requests.get_mut(&id).expect("what waits has not ended");
         let queued = request.asked_at.elapsed();
         request.in_flight = Some(InFlight { connection, ticket, queued });
+        if !request.retried {
+            self.events.push_back(ToSwarm::GenerateEvent(Event::Sent { id }));
+        }
         let outgoing = &request.outgoing;
         let start = Start {
             ticket,

@@ -62,6 +62,12 @@ pub struct Outgoing {
 /// cancelled.
 #[derive(Debug)]
 pub enum Event {
+    /// A request has left the queue: there is a connection, and it was its turn. Said once of each that
+    /// gets so far.
+    Sent {
+        /// The request.
+        id: u64,
+    },
     /// Ends a request.
     Answered {
         /// The request.

@@ -160,11 +160,13 @@ pub enum Ended {
 pub struct Asker {
     pub swarm: Swarm<Behaviour>,
     pub dials: usize,
+    /// The requests that were said to have been sent, in order, but for those of `settle`.
+    pub sent: Vec<u64>,
 }
 
 impl Asker {
     pub fn new(config: Config) -> Self {
-        Self { swarm: swarm(Behaviour::new(config)), dials: 0 }
+        Self { swarm: swarm(Behaviour::new(config)), dials: 0, sent: Vec::new() }
     }
 
     /// A question to a peer, which may take `timeout`.
@@ -190,6 +192,9 @@ impl Asker {
     pub async fn step(&mut self) -> SwarmEvent<Event> {
         let event = self.swarm.select_next_some().await;
         self.dials += usize::from(matches!(event, SwarmEvent::Dialing { .. }));
+        if let SwarmEvent::Behaviour(Event::Sent { id }) = event {
+            self.sent.push(id);
+        }
         event
     }
 
@@ -228,7 +233,7 @@ impl Asker {
             futures::select_biased! {
                 done = other => return done,
                 event = self.step().fuse() => assert!(
-                    !matches!(event, SwarmEvent::Behaviour(_)),
+                    !is_end(&event),
                     "{event:?}, and nothing was to end"
                 ),
             }
@@ -247,7 +252,7 @@ impl Asker {
         let swarm = &mut self.swarm;
         futures::future::poll_fn(|cx| {
             while let std::task::Poll::Ready(Some(event)) = swarm.poll_next_unpin(cx) {
-                assert!(!matches!(event, SwarmEvent::Behaviour(_)), "{event:?}, and nothing was to end");
+                assert!(!is_end(&event), "{event:?}, and nothing was to end");
             }
             // Woken whenever the swarm has done something that is no event too.
             if swarm.behaviour().is_idle() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
@@ -255,6 +260,11 @@ impl Asker {
         .await;
         assert_eq!(self.counts(), Counts { connections: self.counts().connections, ..Counts::default() });
     }
+}
+
+/// Whether the event is more than that a request has left the queue.
+pub fn is_end(event: &SwarmEvent<Event>) -> bool {
+    matches!(event, SwarmEvent::Behaviour(event) if !matches!(event, Event::Sent { .. }))
 }
 
 /// An end to be waited for and one that waits.

@@ -112,6 +112,7 @@ where
             return Poll::Ready(Event::Failure { request, failure: Failure::Unsupported });
         }
         self.transport.poll_event(cx).map(|event| match event {
+            Event::Sent { request } => Event::Sent { request },
             Event::Reply { request, reply } => Event::Reply { request, reply: self.reply(reply) },
             Event::Progress { request, from, reply } => {
                 let from = from.map(|peer| self.mapping.peer(peer));

@@ -147,6 +147,7 @@ impl Wire {
 
 fn about(request: RequestId, event: Event<Words>) -> Event<Words> {
     match event {
+        Event::Sent { .. } => Event::Sent { request },
         Event::Progress { from, reply, .. } => Event::Progress { request, from, reply },
         Event::Done { totals, .. } => Event::Done { request, totals },
         Event::Reply { reply, .. } => Event::Reply { request, reply },

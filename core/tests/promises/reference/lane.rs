@@ -24,6 +24,8 @@ pub(super) struct Candidate {
     pub(super) chosen: u64,
     pub(super) timer_set: u64,
     pub(super) sent: Time,
+    /// Whether the transport has said so.
+    pub(super) is_sent: bool,
 }
 
 /// What comes first: the near ones in a walk, the best ones in a fetch.
@@ -89,7 +91,8 @@ impl Lane {
             self.candidates.remove(last);
         }
         let state = State::New;
-        let candidate = Candidate { peer, rank, state, chosen: 0, timer_set: 0, sent: Time::ZERO };
+        let (chosen, timer_set, sent) = (0, 0, Time::ZERO);
+        let candidate = Candidate { peer, rank, state, chosen, timer_set, sent, is_sent: false };
         self.candidates.insert(place, candidate);
         is_full
     }

@@ -142,6 +142,7 @@ impl Reference {
             (Input::Start(query), _) => self.start(query, event.started.as_ref().expect("it was started")),
             (Input::Cancel(query), _) => self.cancel(*query, event.cancelled == Some(true)),
             (Input::Bar(peer), _) => self.peers.bar(self.now, *peer),
+            (Input::Sent(_), Some((query, step, Some(peer)))) => self.sent(query, step, peer),
             (Input::Reply(_, reply), Some((query, step, Some(peer)))) => self.reply(query, step, peer, reply),
             (Input::Reply(_, reply), Some((query, step, None))) => {
                 self.end_lookup(query, step, true, LookupTotals { contacted: 1, replied: 1, failed: 0 });
@@ -200,10 +201,20 @@ impl Reference {
         }
     }
 
+    fn sent(&mut self, query: QueryId, step: Step, peer: u8) {
+        let (sequence, now) = (self.next(), self.now);
+        let candidate = self.lane(query, step).get(peer);
+        if !candidate.is_sent {
+            candidate.is_sent = true;
+            candidate.sent = now;
+            candidate.timer_set = sequence;
+        }
+    }
+
     fn reply(&mut self, query: QueryId, step: Step, peer: u8, reply: &Reply<Toy>) {
         let sent = self.lane(query, step).get(peer).sent;
         self.end_contact(query, step, peer, State::Replied);
-        let response_time = self.now.since(sent).saturating_sub(reply.queued);
+        let response_time = self.now.since(sent);
         let asked = self.asked(query);
         asked.replied = asked.replied.saturating_add(1);
         let is_invalid = self.deliver(query, step, Some(peer), Some(response_time), reply);
