@@ -19,6 +19,7 @@ use crate::log::{Log, QueryRun};
 use crate::network::{SimItem, SimNet};
 use crate::peers::PeerId;
 use crate::population::K;
+use crate::probe::Probe;
 use crate::trace::Trace;
 use crate::transport::SimTransport;
 use crate::world::{Counts, Due, World};
@@ -255,6 +256,40 @@ impl Sim {
         }
     }
 
+    /// Tries every bare engine from now on, while it runs, with what no driver does. That leaves the run
+    /// as it is, but slows it down.
+    ///
+    /// ```
+    /// use dragnet_sim::{Probe, Request, Sim, SimConfig};
+    /// use dragnet_core::{Key, Time};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut sim = Sim::new(SimConfig::new(1_000))?;
+    /// let client = sim.client(Default::default());
+    /// sim.probe(Probe::Ticks);
+    /// sim.ask(client, Time::ZERO, Request::FindPeers(Key::of(b"somewhere")).query());
+    /// sim.run();
+    /// assert!(sim.findings().is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn probe(&mut self, probe: Probe) {
+        for asker in &mut self.clients {
+            if let Asker::Bare(agent) = asker {
+                agent.probe(probe);
+            }
+        }
+    }
+
+    /// What the probes have found wrong.
+    pub fn findings(&self) -> Vec<String> {
+        let agents = self.clients.iter().filter_map(|asker| match asker {
+            Asker::Bare(agent) => Some(agent.findings()),
+            Asker::Front(_) => None,
+        });
+        agents.flatten().cloned().collect()
+    }
+
     /// Breaks every bare engine from now on. For tests only.
     #[cfg(feature = "sabotage")]
     #[doc(hidden)]
@@ -310,6 +345,12 @@ impl Sim {
             None => return false,
             Some(Due::Client(client)) => self.act(client),
             Some(Due::Start(number)) => self.start(number),
+            Some(Due::Probe(client)) => {
+                let now = self.now();
+                if let Asker::Bare(agent) = &mut self.clients[client as usize] {
+                    agent.tick_early(now);
+                }
+            }
         }
         true
     }
@@ -342,7 +383,11 @@ impl Sim {
             Asker::Bare(agent) => {
                 let now = self.world.borrow().now;
                 let next = agent.drive(now);
-                self.world.borrow_mut().arm(client, next);
+                let mut world = self.world.borrow_mut();
+                world.arm(client, next);
+                if let Some(next) = next.filter(|_| agent.wants_early_ticks()) {
+                    world.probe(client, Time::from_nanos(next.as_nanos() - 1));
+                }
             }
             // Those who wait were woken.
             Asker::Front(_) => self.executor.run(),

@@ -82,6 +82,8 @@ pub(crate) enum Due {
     Client(u32),
     /// A query is to be started.
     Start(u32),
+    /// A client's engine is to be probed.
+    Probe(u32),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +98,8 @@ enum Happening {
     Timer(u32),
     /// The start of a query.
     Start(u32),
+    /// A probe of a client's engine.
+    Probe(u32),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -203,6 +207,13 @@ impl World {
         }
     }
 
+    /// Has a client's engine probed at a time that is to come.
+    pub(crate) fn probe(&mut self, client: u32, at: Time) {
+        if at > self.now {
+            self.queue.push(at, Happening::Probe(client));
+        }
+    }
+
     /// Sends a request.
     pub(crate) fn contact(&mut self, client: u32, contact: &Contact<SimNet>) {
         self.counts.sent += 1;
@@ -287,6 +298,7 @@ impl World {
                     }
                 }
                 Happening::Start(query) => return Some(Due::Start(query)),
+                Happening::Probe(client) => return Some(Due::Probe(client)),
             }
         }
     }

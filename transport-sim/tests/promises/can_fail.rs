@@ -48,6 +48,9 @@ can_fail! {
     promise_05_can_fail: every_contact_ends_within_its_query, ForgetRelease;
     promise_06_can_fail: no_contact_begins_without_a_slot, OneContactTooMany, OneHedgeTooMany;
     promise_07_can_fail: no_peer_is_contacted_twice, ContactTwice;
+    promise_07_of_the_barred_can_fail: no_barred_peer_is_contacted, ContactBarred;
+    promise_08_can_fail: timeouts_are_exact, SpuriousTimeout, LateTimeout;
     promise_09_can_fail: nothing_lives_at_the_end, KeepPeers;
     promise_10_can_fail: same_seed_same_digest, HiddenState;
+    promise_11_can_fail: strays_change_nothing, BelieveStale, GoBackInTime;
 }

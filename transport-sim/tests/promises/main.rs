@@ -34,6 +34,9 @@ promises! {
     promise_05_every_contact_ends_once_and_none_outlives_its_query: every_contact_ends_within_its_query;
     promise_06_no_contact_begins_while_fan_out_or_hedges_are_full: no_contact_begins_without_a_slot;
     promise_07_a_peer_is_contacted_at_most_once_per_query_and_lane: no_peer_is_contacted_twice;
+    promise_07_a_barred_peer_is_not_contacted_at_all: no_barred_peer_is_contacted;
+    promise_08_poll_timeout_is_exact: timeouts_are_exact;
     promise_09_the_live_state_is_empty_at_the_end: nothing_lives_at_the_end;
     promise_10_same_seed_same_digest: same_seed_same_digest;
+    promise_11_unknown_late_and_repeated_inputs_and_time_that_goes_back_change_nothing: strays_change_nothing;
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use dragnet_core::{LiveState, Reason};
 use dragnet_sim::judge::Promise;
-use dragnet_sim::scenario::Scenario;
-use dragnet_sim::{Sim, TracedContact};
+use dragnet_sim::scenario::{ClientKind, FaultRule, KindName, Scenario, WorkloadKind};
+use dragnet_sim::{Probe, Share, Sim, TracedContact};
 
 use super::check::{Seen, Verdict, ensure};
 
@@ -113,6 +113,49 @@ pub(crate) fn no_contact_begins_without_a_slot(scenario: &Scenario, prepare: Pre
 
 pub(crate) fn no_peer_is_contacted_twice(scenario: &Scenario, prepare: Prepare<'_>) -> Verdict {
     Seen::new(scenario, prepare).judge(Promise::ContactsOnce)
+}
+
+/// Among many liars, or few scenarios would bar anybody.
+pub(crate) fn no_barred_peer_is_contacted(scenario: &Scenario, prepare: Prepare<'_>) -> Verdict {
+    let mut scenario = scenario.clone();
+    scenario.workload.kind = WorkloadKind::Get;
+    scenario.faults.push(FaultRule {
+        kind: KindName::CorruptItems,
+        share: Share::percent(60),
+        from_ms: 0,
+        until_ms: None,
+        lasts_ms: None,
+        messages: None,
+        by_ms: None,
+        times: None,
+        count: None,
+        one_way: None,
+    });
+    probed(&scenario, prepare, Probe::Bars)
+}
+
+pub(crate) fn timeouts_are_exact(scenario: &Scenario, prepare: Prepare<'_>) -> Verdict {
+    probed(scenario, prepare, Probe::Ticks)
+}
+
+pub(crate) fn strays_change_nothing(scenario: &Scenario, prepare: Prepare<'_>) -> Verdict {
+    probed(scenario, prepare, Probe::Strays)
+}
+
+/// Bare engines are probed while they run: nothing is found wrong, and the run is as without.
+fn probed(scenario: &Scenario, prepare: Prepare<'_>, probe: Probe) -> Verdict {
+    let mut scenario = scenario.clone();
+    scenario.workload.drive = ClientKind::Engine;
+    let plain = Seen::new(&scenario, prepare);
+    let probed = Seen::new(&scenario, &|sim| {
+        prepare(sim);
+        sim.probe(probe);
+    });
+    let findings = probed.experiment.sim.findings();
+    ensure(findings.is_empty(), || format!("{} findings, first: {}", findings.len(), findings[0]))?;
+    let (digest, again) = (plain.experiment.sim.digest(), probed.experiment.sim.digest());
+    ensure(digest == again, || format!("{digest}, and {again} when probed"))?;
+    ensure(plain.at_the_end == probed.at_the_end, || "the queries end otherwise when probed".to_owned())
 }
 
 pub(crate) fn nothing_lives_at_the_end(scenario: &Scenario, prepare: Prepare<'_>) -> Verdict {
