@@ -12,6 +12,8 @@ pub struct EngineConfig {
     pub caps: Caps,
     /// How peers are judged.
     pub reputation: ReputationConfig,
+    /// Which answers are kept, and for how long.
+    pub cache: CacheConfig,
     /// The names of the networks that queries may ask, in the order of their
     /// [`Source`](crate::Source) numbers. With names, every outcome counts for each
     /// ([`Outcome::sources`](crate::Outcome::sources)). None; the futures front takes those that the
@@ -38,6 +40,13 @@ impl EngineConfig {
     #[must_use]
     pub const fn with_reputation(mut self, reputation: ReputationConfig) -> Self {
         self.reputation = reputation;
+        self
+    }
+
+    /// Sets which answers are kept, and for how long.
+    #[must_use]
+    pub const fn with_cache(mut self, cache: CacheConfig) -> Self {
+        self.cache = cache;
         self
     }
 }
@@ -90,6 +99,52 @@ impl Default for Caps {
             providers_per_reply: 128,
             held_max: 1024,
             versions_max: 16,
+        }
+    }
+}
+
+/// Which answers are kept, for the queries that accept one: see [`CachePolicy`](crate::CachePolicy).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CacheConfig {
+    /// For how long an answer with items serves those who want a fresh one. Counted from its oldest item.
+    /// 60 s.
+    pub ttl: Duration,
+    /// For how long it is known that nothing was found: shorter, since what is missed now may come. 5 s.
+    pub ttl_nothing: Duration,
+    /// For how long after `ttl` an answer with items serves those who accept a stale one. 10 min.
+    pub stale_for: Duration,
+    /// Answers kept; with 0, none. When there is no room, the least useful goes first: of those that
+    /// nobody has used since the search last came by, the oldest. 4 096.
+    pub entries_max: usize,
+    /// Bytes of them: questions, items by their [`Item::size`](crate::Item::size), and peers, without
+    /// what a request or a peer owns on the heap. An answer that is larger is not kept. 16 MiB.
+    pub bytes_max: usize,
+    /// Refreshes behind at once ([`CachePolicy::Stale`](crate::CachePolicy::Stale)). With so many under
+    /// way a stale answer is served all the same, and whoever comes later asks. 64.
+    pub refreshes_max: usize,
+}
+
+impl CacheConfig {
+    /// For how long an answer is fresh.
+    pub(crate) const fn fresh_for(&self, is_nothing: bool) -> Duration {
+        if is_nothing { self.ttl_nothing } else { self.ttl }
+    }
+
+    /// For how long an answer serves anybody.
+    pub(crate) const fn served_for(&self, is_nothing: bool) -> Duration {
+        if is_nothing { self.ttl_nothing } else { self.ttl.saturating_add(self.stale_for) }
+    }
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_secs(60),
+            ttl_nothing: Duration::from_secs(5),
+            stale_for: Duration::from_secs(600),
+            entries_max: 4096,
+            bytes_max: 16 << 20,
+            refreshes_max: 64,
         }
     }
 }

@@ -6,15 +6,18 @@ mod finish;
 mod progress;
 #[cfg(feature = "sabotage")]
 mod sabotage;
+mod share;
 mod start;
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use hashbrown::HashTable;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::arena::Arena;
+use crate::cache::Cache;
 use crate::config::EngineConfig;
 use crate::hash::Keyed;
 use crate::lookup::{Contact, LiveQuery, Phase, State, Work};
@@ -65,6 +68,11 @@ pub struct QueryEngine<N: Network> {
     works: Arena<Work<N>>,
     queries: Arena<LiveQuery>,
     by_id: HashTable<u32>,
+    /// Works that whoever asks the same may join, by their questions.
+    shared_works: HashTable<u32>,
+    cache: Cache<N>,
+    /// Refreshes behind, the oldest first.
+    refreshes: Vec<u32>,
     contacts: Arena<Contact>,
     peers: PeerTable<N>,
     timers: Timers,
@@ -92,12 +100,16 @@ impl<N: Network> QueryEngine<N> {
         let hasher = Keyed::new((ids.next_u64(), ids.next_u64()));
         let peers =
             PeerTable::new(local, config.caps.peers_max, config.reputation.clone(), hasher, ids.next_u64());
+        let cache = Cache::new(config.cache.clone());
         Self {
             config,
             now: Time::ZERO,
             works: Arena::new(),
             queries: Arena::new(),
             by_id: HashTable::new(),
+            shared_works: HashTable::new(),
+            cache,
+            refreshes: Vec::new(),
             contacts: Arena::new(),
             peers,
             timers: Timers::new(),
@@ -122,6 +134,16 @@ impl<N: Network> QueryEngine<N> {
         }
         self.settle();
         found.is_some()
+    }
+
+    /// Ends the refreshes behind ([`CachePolicy::Stale`](crate::CachePolicy::Stale)): for a driver that
+    /// returns when its last query has ended. Nothing is said but their releases.
+    pub fn cancel_refreshes(&mut self, now: Time) {
+        self.advance(now);
+        while let Some(&oldest) = self.refreshes.first() {
+            self.finish(oldest, Reason::Cancelled);
+        }
+        self.settle();
     }
 
     /// A contact has left the transport's own queue: its response time and its timeouts count from now.
@@ -240,7 +262,10 @@ impl<N: Network> QueryEngine<N> {
     /// Counters and histograms, as they stand.
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.metrics.clone();
-        metrics.queries_live = self.queries.len() as u64;
+        metrics.queries_live = self.live() as u64;
+        metrics.cache_entries = self.cache.len() as u64;
+        metrics.cache_bytes = self.cache.bytes() as u64;
+        metrics.cache_evicted = self.cache.evicted();
         let ended = metrics.lookups_done + metrics.lookups_failed + metrics.lookups_released;
         metrics.lookups_in_flight = metrics.lookups_started - ended;
         metrics.contacts_in_flight =
@@ -255,15 +280,16 @@ impl<N: Network> QueryEngine<N> {
         self.peers.reports(now.max(self.now))
     }
 
-    /// Live queries.
+    /// Live queries, refreshes behind not counted.
     pub fn live(&self) -> usize {
-        self.queries.len()
+        self.queries.len() - self.refreshes.len()
     }
 
     /// What the live queries hold: all of it zero when no query lives and the outputs are drained.
     pub fn live_state(&self) -> LiveState {
         LiveState {
-            queries: self.queries.len(),
+            queries: self.live(),
+            refreshes: self.refreshes.len(),
             work: self.works.len(),
             contacts: self.contacts.len(),
             timers: self.timers.len(),

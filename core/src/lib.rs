@@ -76,6 +76,7 @@
 extern crate alloc;
 
 mod arena;
+mod cache;
 mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -97,7 +98,8 @@ mod stats;
 mod time;
 mod timers;
 
-pub use config::{Caps, EngineConfig, ReputationConfig};
+pub use cache::{CachePolicy, Cached};
+pub use config::{CacheConfig, Caps, EngineConfig, ReputationConfig};
 pub use delivery::{Agreement, Delivery};
 pub use engine::QueryEngine;
 #[cfg(feature = "sabotage")]

@@ -64,6 +64,13 @@ pub trait Item: Clone + PartialEq + Debug {
 
     /// This answer's id.
     fn id(&self) -> Self::Id;
+
+    /// About how many bytes the answer takes, what it owns on the heap included: what it counts for where
+    /// answers are kept ([`CacheConfig::bytes_max`](crate::CacheConfig::bytes_max)). The size of the type
+    /// by default, which is too little for one that owns a string.
+    fn size(&self) -> usize {
+        size_of_val(self)
+    }
 }
 
 /// Judges the items that strangers send. Implemented by closures, and shared between queries in an

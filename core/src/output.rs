@@ -58,7 +58,8 @@ pub enum Output<N: Network> {
     Contact {
         /// Names the contact.
         request: RequestId,
-        /// The query that asks.
+        /// The query that asks: one of them, if several share the answer; and of a refresh behind the
+        /// one that caused it, which has ended ([`CachePolicy::Stale`](crate::CachePolicy::Stale)).
         query: QueryId,
         /// Whom.
         peer: N::Peer,
@@ -72,7 +73,7 @@ pub enum Output<N: Network> {
     Lookup {
         /// Names the lookup.
         request: RequestId,
-        /// The query that asks.
+        /// The query that asks, as of a `Contact`.
         query: QueryId,
         /// The index of the route.
         route: u16,
@@ -147,6 +148,9 @@ pub struct Found<N: Network> {
     /// [`Delivery`](crate::Delivery) and [`Agreement`](crate::Agreement). Always 1 where the first is
     /// delivered at once.
     pub votes: u32,
+    /// How long ago it was first delivered to anybody: zero, but for a query that shares
+    /// ([`CachePolicy`](crate::CachePolicy)).
+    pub age: Duration,
 }
 
 impl<N: Network> Clone for Found<N> {
@@ -163,6 +167,7 @@ impl<N: Network> fmt::Debug for Found<N> {
             .field("response_time", &self.response_time)
             .field("elapsed", &self.elapsed)
             .field("votes", &self.votes)
+            .field("age", &self.age)
             .finish()
     }
 }
@@ -174,6 +179,7 @@ impl<N: Network> PartialEq for Found<N> {
             && self.response_time == other.response_time
             && self.elapsed == other.elapsed
             && self.votes == other.votes
+            && self.age == other.age
     }
 }
 

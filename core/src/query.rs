@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use uuid::Uuid;
 
+use crate::cache::{CachePolicy, Cached};
 use crate::delivery::{Agreement, Delivery};
 use crate::key::Key;
 use crate::network::{Network, Selector, Source, Validator};
@@ -325,6 +326,12 @@ pub struct QueryConfig {
     pub closest: usize,
     /// When an item is delivered. Immediately.
     pub delivery: Delivery,
+    /// Whether the query may be given kept answers, and what others find who ask the same. No
+    /// ([`CachePolicy::Skip`]).
+    pub cache: CachePolicy,
+    /// No item, and no kept answer, is older than this when the query begins. No bound ([`Duration::MAX`])
+    /// but those of [`CacheConfig`](crate::CacheConfig).
+    pub max_age: Duration,
 }
 
 impl QueryConfig {
@@ -341,6 +348,8 @@ impl QueryConfig {
             request_timeout: Duration::from_secs(10),
             closest: 20,
             delivery: Delivery::Immediate,
+            cache: CachePolicy::Skip,
+            max_age: Duration::MAX,
         }
     }
 
@@ -423,6 +432,20 @@ impl QueryConfig {
         self.delivery = delivery;
         self
     }
+
+    /// Sets [`cache`](Self::cache).
+    #[must_use]
+    pub const fn with_cache(mut self, cache: CachePolicy) -> Self {
+        self.cache = cache;
+        self
+    }
+
+    /// Sets [`max_age`](Self::max_age).
+    #[must_use]
+    pub const fn with_max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = max_age;
+        self
+    }
 }
 
 /// [`QueryConfig::balanced`].
@@ -472,8 +495,11 @@ pub struct Outcome {
     pub reason: Reason,
     /// Items delivered.
     pub results: usize,
-    /// What it took.
+    /// What it took: nothing, if it was given a kept answer; and all that the contacts took that it
+    /// shared with other queries, those before its start included.
     pub stats: QueryStats,
+    /// Whether it was given a kept answer, and how old that is.
+    pub cached: Option<Cached>,
     /// The same for each of the networks that [`EngineConfig::sources`](crate::EngineConfig::sources)
     /// names, in their order. Those that the query did not ask, or could not, are there with zeros.
     pub sources: Vec<SourceStats>,

@@ -21,6 +21,24 @@ pub struct Metrics {
     pub queries_refused: u64,
     /// Queries that live now.
     pub queries_live: u64,
+    /// Queries that joined one that was under way.
+    pub queries_joined: u64,
+    /// Queries that were given a kept answer within its time-to-live.
+    pub cache_hits: u64,
+    /// Queries that were given a kept answer past its time-to-live.
+    pub cache_stale_hits: u64,
+    /// Queries that would have taken a kept answer, and had to ask.
+    pub cache_misses: u64,
+    /// Refreshes behind begun.
+    pub cache_refreshes: u64,
+    /// Answers kept now, those included that have become too old to be given to anybody.
+    pub cache_entries: u64,
+    /// Bytes of them, as [`CacheConfig::bytes_max`](crate::CacheConfig::bytes_max) counts.
+    pub cache_bytes: u64,
+    /// Kept answers thrown out for want of room.
+    pub cache_evicted: u64,
+    /// For each query that was given a kept answer, how long it had taken to find that, in nanoseconds.
+    pub cache_saved: Histogram,
     /// Items delivered.
     pub results: u64,
     /// Contacts begun.
@@ -193,6 +211,9 @@ pub struct PeerReport<P> {
 pub struct LiveState {
     /// Live queries.
     pub queries: usize,
+    /// Refreshes behind ([`CachePolicy::Stale`](crate::CachePolicy::Stale)): each a live query that is
+    /// nobody's, and not counted among those.
+    pub refreshes: usize,
     /// Pieces of work, each for one query or several.
     pub work: usize,
     /// Contacts and lookups in flight, and contacts that wait for their peer.

@@ -4,7 +4,9 @@ use alloc::vec::Vec;
 use core::hash::BuildHasher;
 
 use super::QueryEngine;
-use crate::lookup::{Answers, Contact, Lane, LiveQuery, Offer, Origin, RouteState, State, Voter, accept};
+use crate::lookup::{
+    Answers, Contact, Kept, Lane, LiveQuery, Offer, Origin, RouteState, State, Voter, accept,
+};
 use crate::network::{Network, Reply};
 use crate::peers::{Named, PeerIndex, Tag};
 use crate::query::Reason;
@@ -129,6 +131,11 @@ impl<N: Network> QueryEngine<N> {
         });
         metrics.duplicate += u64::from(cast.is_known);
         metrics.conflicting += u64::from(cast.is_conflicting);
+        if cast.is_dropped
+            && let Some(shared) = &mut piece.shared
+        {
+            shared.cut(results_max.unwrap_or(0));
+        }
         let elected = cast.elected.map(|place| ballot.deliver(place));
         self.count_dropped(work, usize::from(cast.is_dropped));
         let Some((item, origin, votes)) = elected else { return false };
@@ -138,6 +145,10 @@ impl<N: Network> QueryEngine<N> {
     /// Gives an item to every query of the work; true if that was the last for all of them.
     fn give(&mut self, work: u32, origin: &Origin<N>, item: N::Item, votes: u32, enough: Reason) -> bool {
         let queries = self.works[work].queries.clone();
+        if let Some(shared) = &mut self.works[work].shared {
+            let (item, origin) = (item.clone(), origin.clone());
+            shared.accepted.push(Kept { item, origin, votes, at: self.now });
+        }
         let (&last, others) = queries.split_last().expect("work ends with its last query");
         for &query in others {
             self.give_one(query, origin, item.clone(), votes, enough);
@@ -148,8 +159,11 @@ impl<N: Network> QueryEngine<N> {
     fn give_one(&mut self, slot: u32, origin: &Origin<N>, item: N::Item, votes: u32, enough: Reason) -> bool {
         let Self { queries, outputs, metrics, now, .. } = self;
         let query = &mut queries[slot];
-        outputs.push_back(query.found(*now, origin, item, votes));
-        metrics.results += 1;
+        let found = query.found(*now, origin, item, votes, *now);
+        if !query.is_refresh {
+            outputs.push_back(found);
+            metrics.results += 1;
+        }
         let results_max = query.results_max;
         #[cfg(feature = "sabotage")]
         let results_max = super::sabotage::spoil_results_max(self.sabotage, results_max);
@@ -161,11 +175,14 @@ impl<N: Network> QueryEngine<N> {
     pub(super) fn give_rest(&mut self, query: &mut LiveQuery, reason: Reason) -> u32 {
         let work = &self.works[query.work];
         let Answers::Held(ballot) = &work.answers else { return 0 };
+        if query.is_refresh {
+            return 0;
+        }
         let rest = ballot.rest(&work.request);
         let wanted = query.results_max.saturating_sub(query.results) as usize;
         let given = if reason == Reason::Cancelled { 0 } else { wanted.min(rest.len()) };
         for &(item, origin, votes) in &rest[..given] {
-            self.outputs.push_back(query.found(self.now, origin, item.clone(), votes));
+            self.outputs.push_back(query.found(self.now, origin, item.clone(), votes, self.now));
         }
         self.metrics.results += given as u64;
         let withheld = ballot.undelivered() - given;

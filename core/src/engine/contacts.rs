@@ -110,7 +110,10 @@ impl<N: Network> QueryEngine<N> {
     }
 
     fn asker(&self, work: u32) -> crate::query::QueryId {
-        self.queries[self.works[work].queries[0]].id
+        let mut queries = self.works[work].queries.iter().map(|&query| &self.queries[query]);
+        // One that lives, rather than one that has ended and left a refresh behind.
+        let first = queries.next().expect("work ends with its last query");
+        if first.is_refresh { queries.next().unwrap_or(first).id } else { first.id }
     }
 
     fn insert_contact(&mut self, work: u32, lane: Lane, peer: PeerIndex, phase: Phase) -> u32 {

@@ -19,18 +19,26 @@ impl<N: Network> QueryEngine<N> {
     pub(super) fn finish_at(&mut self, slot: u32, reason: Reason, at: Time) -> bool {
         self.timers.cancel(Timer::Deadline(slot));
         let mut query = self.queries.remove(slot);
-        let entry = self.by_id.find_entry(id_hash(query.id), |&other| other == slot);
-        entry.expect("a live query is found by its id").remove();
+        if query.is_refresh {
+            self.refreshes.retain(|other| *other != slot);
+        } else {
+            let entry = self.by_id.find_entry(id_hash(query.id), |&other| other == slot);
+            entry.expect("a live query is found by its id").remove();
+        }
 
         let withheld = self.give_rest(&mut query, reason);
-        self.works[query.work].queries.retain(|other| *other != slot);
-        let is_last = self.works[query.work].queries.is_empty();
+        let queries = &mut self.works[query.work].queries;
+        let position = queries.iter().position(|&other| other == slot);
+        queries.remove(position.expect("a live query is in its work's list"));
+        let is_last = queries.is_empty();
+        self.keep_enough(&query, reason, is_last);
         if is_last {
             self.release_contacts(query.work, reason, at);
         }
         let stats = QueryStats { withheld, ..self.stats_of(&query) };
         let sources = self.works[query.work].counts.sources(&self.config.sources, &query.by_source);
         if is_last {
+            self.unlist(query.work);
             let work = self.works.remove(query.work);
             #[cfg(feature = "sabotage")]
             if self.is_sabotaged(super::Sabotage::KeepPeers) {
@@ -38,9 +46,12 @@ impl<N: Network> QueryEngine<N> {
             }
             work.peers().for_each(|peer| self.peers.release(peer));
         }
-        self.count_finished(&query, reason, &stats);
-        let outcome = Outcome { reason, results: query.results as usize, stats, sources };
-        self.outputs.push_back(Output::Finished { query: query.id, outcome });
+        if !query.is_refresh {
+            self.count_finished(&query, reason, &stats);
+            let results = query.results as usize;
+            let outcome = Outcome { reason, results, stats, cached: None, sources };
+            self.outputs.push_back(Output::Finished { query: query.id, outcome });
+        }
         is_last
     }
 
@@ -82,7 +93,7 @@ impl<N: Network> QueryEngine<N> {
         }
     }
 
-    fn count_finished(&mut self, query: &LiveQuery, reason: Reason, stats: &QueryStats) {
+    pub(super) fn count_finished(&mut self, query: &LiveQuery, reason: Reason, stats: &QueryStats) {
         let metrics = &mut self.metrics;
         metrics.queries_finished += 1;
         metrics.queries_successful += u64::from(query.results > 0);

@@ -48,6 +48,7 @@ impl<N: Network> QueryEngine<N> {
             return;
         }
         let reason = if has_converged { Reason::Converged } else { Reason::Exhausted };
+        self.keep_whole(work, reason);
         for query in self.works[work].queries.clone() {
             self.finish(query, reason);
         }

@@ -8,6 +8,7 @@ use super::QueryEngine;
 use crate::lookup::{Answers, Limits, Phase, Rules, State, Work};
 use crate::network::Network;
 use crate::output::Output;
+use crate::query::Reason;
 use crate::time::Time;
 
 /// What to break. For tests only.
@@ -37,6 +38,9 @@ pub enum Sabotage {
     HiddenState,
     BelieveStale,
     GoBackInTime,
+    ForgetAccepted,
+    ServeTooOld,
+    KeepUnfinished,
 }
 
 /// The switch and what it does to values on their way.
@@ -121,6 +125,21 @@ impl<N: Network> QueryEngine<N> {
 /// One more result than is wanted.
 pub(super) fn spoil_results_max(sabotage: Option<Sabotage>, results_max: u32) -> u32 {
     results_max + u32::from(sabotage == Some(Sabotage::OneResultTooMany))
+}
+
+/// Nothing of what was accepted before.
+pub(super) fn spoil_accepted<K>(sabotage: Option<Sabotage>, accepted: &[K]) -> &[K] {
+    if sabotage == Some(Sabotage::ForgetAccepted) { &[] } else { accepted }
+}
+
+/// As if no time had passed, to what is kept.
+pub(super) fn spoil_now(sabotage: Option<Sabotage>, now: Time) -> Time {
+    if sabotage == Some(Sabotage::ServeTooOld) { Time::ZERO } else { now }
+}
+
+/// Whether an answer is kept whose query could have found more.
+pub(super) fn keeps_unfinished(sabotage: Option<Sabotage>, reason: Reason) -> bool {
+    sabotage == Some(Sabotage::KeepUnfinished) && reason == Reason::DeadlineReached
 }
 
 /// What it does to the outputs.

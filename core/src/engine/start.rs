@@ -7,7 +7,9 @@ use rand_core::Rng;
 use smallvec::SmallVec;
 use uuid::Builder;
 
+use super::share::results_max;
 use super::{QueryEngine, id_hash};
+use crate::cache::CachePolicy;
 use crate::config::{Caps, EngineConfig};
 use crate::delivery::Delivery;
 use crate::key::Distance;
@@ -70,7 +72,7 @@ impl<N: Network> QueryEngine<N> {
     }
 
     fn admit_query(&mut self, query: Query<N>) -> Result<QueryId, StartError> {
-        let (live, max) = (self.queries.len(), self.config.caps.queries_max);
+        let (live, max) = (self.live(), self.config.caps.queries_max);
         if live >= max {
             self.metrics.queries_refused += 1;
             return Err(StartError::Busy { what: "queries live", live, max });
@@ -83,32 +85,58 @@ impl<N: Network> QueryEngine<N> {
         let deadline = self.now + query.config.timeout;
         #[cfg(feature = "sabotage")]
         let deadline = self.spoil_deadline(deadline);
-        let results_max = u32::try_from(query.config.max_results).unwrap_or(u32::MAX);
-        let work = self.insert_work(query);
-        let slot = self.queries.insert(LiveQuery {
+        // One that has no time gets nothing, not even what is at hand.
+        if query.config.cache != CachePolicy::Skip && deadline > self.now {
+            self.start_sharing(id, query, deadline);
+        } else {
+            let results_max = results_max(&query.config);
+            let work = self.insert_work(query);
+            let slot = self.insert_query(id, work, results_max, false);
+            self.begin(slot, deadline);
+        }
+        self.make_room();
+        Ok(id)
+    }
+
+    /// Makes a query one of those that a piece of work serves.
+    pub(super) fn insert_query(&mut self, id: QueryId, work: u32, results_max: u32, is_refresh: bool) -> u32 {
+        let query = self.new_query(id, work, results_max, is_refresh);
+        let slot = self.queries.insert(query);
+        self.works[work].queries.push(slot);
+        if !is_refresh {
+            let Self { by_id, queries, .. } = self;
+            by_id.insert_unique(id_hash(id), slot, |&query| id_hash(queries[query].id));
+            self.metrics.queries_started += 1;
+        }
+        slot
+    }
+
+    pub(super) fn new_query(&self, id: QueryId, work: u32, results_max: u32, is_refresh: bool) -> LiveQuery {
+        LiveQuery {
             id,
             work,
             started: self.now,
             results_max,
             results: 0,
+            is_refresh,
             first_item: Time::MAX,
             by_source: alloc::vec![0; self.config.sources.len()],
-        });
-        self.works[work].queries.push(slot);
-        let Self { by_id, queries, .. } = self;
-        by_id.insert_unique(id_hash(id), slot, |&query| id_hash(queries[query].id));
-        self.metrics.queries_started += 1;
+        }
+    }
+
+    /// Lets a query begin that has work of its own.
+    pub(super) fn begin(&mut self, query: u32, deadline: Time) {
+        let work = self.queries[query].work;
         if deadline <= self.now {
-            self.finish(slot, Reason::DeadlineReached);
+            self.finish(query, Reason::DeadlineReached);
         } else {
-            self.timers.set(Timer::Deadline(slot), deadline);
+            self.timers.set(Timer::Deadline(query), deadline);
             self.begin_lookups(work);
             self.mark_ready(work);
         }
-        Ok(id)
     }
 
-    fn insert_work(&mut self, query: Query<N>) -> u32 {
+    pub(super) fn insert_work(&mut self, query: Query<N>) -> u32 {
         let candidates_max = self.config.caps.candidates_max;
         let answers = self.answers(&query);
         let mut work = Work {
@@ -122,6 +150,7 @@ impl<N: Network> QueryEngine<N> {
             validator: query.validator,
             limits: Limits::of(&query.config),
             counts: Tally::new(self.config.sources.len()),
+            shared: None,
             queries: SmallVec::new(),
             contacts: SmallVec::new(),
             is_ready: false,

@@ -125,7 +125,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             let ticked = self.tick(now);
             if !self.round(cx, now) && !ticked {
                 if self.is_over() {
-                    self.finish();
+                    self.finish(now);
                     return Poll::Ready(());
                 }
                 if self.sleep(cx, now).is_pending() {
@@ -413,8 +413,11 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     }
 
     /// Closes the doors: what came in at the last moment is answered, what comes later refused.
-    fn finish(&mut self) {
+    fn finish(&mut self, now: Time) {
         debug_assert_eq!(self.engine.live(), 0, "every live query has a handle");
+        // Nobody is left whom they could serve.
+        self.engine.cancel_refreshes(now);
+        self.drain();
         self.done = true;
         self.inbox.commands.close();
         while let Ok(command) = self.inbox.commands.try_recv() {
@@ -447,6 +450,7 @@ fn end_unstarted<N: Network>(admission: Admission, state: &QueryState, items: &S
         reason: Reason::Cancelled,
         results: 0,
         stats: QueryStats::default(),
+        cached: None,
         sources: Vec::new(),
     });
     items.close();

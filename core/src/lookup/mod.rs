@@ -4,9 +4,12 @@ mod answers;
 mod ballot;
 mod candidate;
 mod fetch;
+mod question;
+mod shared;
 mod tally;
 mod walk;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -25,6 +28,8 @@ pub(crate) use answers::{Answers, accept};
 pub(crate) use ballot::{Ballot, Origin, Rules, Voter};
 pub(crate) use candidate::{Next, State};
 pub(crate) use fetch::Fetch;
+pub(crate) use question::Question;
+pub(crate) use shared::{Kept, Shared};
 pub(crate) use tally::Tally;
 pub(crate) use walk::{Offer, Walk};
 
@@ -41,7 +46,9 @@ pub(crate) struct Work<N: Network> {
     pub(crate) validator: Option<Arc<dyn Validator<N>>>,
     pub(crate) limits: Limits,
     pub(crate) counts: Tally,
-    /// Whom it serves.
+    /// What others who ask the same need; a query that shares nothing has none.
+    pub(crate) shared: Option<Box<Shared<N>>>,
+    /// Whom it serves, in the order in which they came.
     pub(crate) queries: SmallVec<[u32; 2]>,
     /// Its contacts and lookups, waiting ones included.
     pub(crate) contacts: SmallVec<[u32; 4]>,
@@ -123,6 +130,8 @@ pub(crate) struct LiveQuery {
     pub(crate) started: Time,
     pub(crate) results_max: u32,
     pub(crate) results: u32,
+    /// Whether it is nobody's: a refresh behind, of which nothing is said.
+    pub(crate) is_refresh: bool,
     /// When the first item was delivered, if there are results; [`Time::MAX`] before.
     pub(crate) first_item: Time,
     /// Results by the source that gave them first, for each named one.
@@ -134,13 +143,14 @@ impl LiveQuery {
         (self.results > 0).then(|| self.first_item - self.started)
     }
 
-    /// Counts an item as delivered, and says so.
+    /// Counts an item as delivered, and says so. It was delivered first at `at`.
     pub(crate) fn found<N: Network>(
         &mut self,
         now: Time,
         origin: &Origin<N>,
         item: N::Item,
         votes: u32,
+        at: Time,
     ) -> Output<N> {
         self.results += 1;
         if self.results == 1 {
@@ -150,8 +160,8 @@ impl LiveQuery {
         if let Some(results) = self.by_source.get_mut(usize::from(source.0)) {
             *results += 1;
         }
-        let elapsed = now.since(self.started);
-        Output::Found { query: self.id, found: Found { item, from, response_time, elapsed, votes } }
+        let (elapsed, age) = (now.since(self.started), now.since(at));
+        Output::Found { query: self.id, found: Found { item, from, response_time, elapsed, votes, age } }
     }
 }
 

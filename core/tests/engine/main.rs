@@ -2,6 +2,7 @@
 
 mod answers;
 mod bench;
+mod cache;
 mod deadlines;
 mod disjoint;
 mod fetches;
@@ -11,4 +12,5 @@ mod lookups;
 mod pacing;
 mod presets;
 mod reputation;
+mod sharing;
 mod walks;

@@ -6,6 +6,7 @@
 mod kit;
 
 mod bounds;
+mod cached;
 #[cfg(feature = "conformance")]
 mod conformance;
 mod embedding;

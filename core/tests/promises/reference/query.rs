@@ -150,7 +150,7 @@ impl Asked {
         let elapsed = now.since(self.started);
         self.first_item.get_or_insert(elapsed);
         let Held { item, from, response_time, .. } = *held;
-        Found { item, from, response_time, elapsed, votes }
+        Found { item, from, response_time, elapsed, votes, age: Duration::ZERO }
     }
 
     /// What is left to deliver at the end: of each id the best, those with the most votes first.
