@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use dragnet_libp2p::KAD_PROTOCOL;
 
 use crate::duration;
+use crate::federation::SourceArg;
 
 /// A marketplace of package descriptions: peers share what they know, and search what others share.
 #[derive(Parser, Debug)]
@@ -129,9 +130,16 @@ pub struct RegistryArgs {
 /// The settings of `search`.
 #[derive(Args, Debug, Clone)]
 pub struct SearchArgs {
-    /// Which network.
-    #[command(flatten)]
-    pub network: NetworkArgs,
+    /// A peer of the network, such as /ip4/192.0.2.1/tcp/4001/p2p/12D3…; may be repeated.
+    #[arg(long, required_unless_present = "source", value_name = "ADDR")]
+    pub boot: Vec<String>,
+    /// Search a network or a registry beside others, such as main=/ip4/192.0.2.1/tcp/4001/p2p/12D3… or
+    /// crates=https://registry.example/; may be repeated.
+    #[arg(long, value_name = "NAME=ADDR", conflicts_with_all = ["boot", "packages", "cargo_metadata"])]
+    pub source: Vec<SourceArg>,
+    /// The Kademlia protocol that the networks speak.
+    #[arg(long, default_value = KAD_PROTOCOL, value_name = "NAME")]
+    pub protocol: String,
     /// Search these packages of one's own before the network's.
     #[command(flatten)]
     pub shared: SharedArgs,

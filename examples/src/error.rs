@@ -8,6 +8,7 @@ use dragnet_core::front::DriverGone;
 use dragnet_libp2p::{BootstrapError, CommandError, NodeError, PublishError};
 
 use crate::args::ArgumentError;
+use crate::federation::FederationError;
 use crate::question::QuestionError;
 use crate::registry::{ServerError, StoreError};
 use crate::source::SourceError;
@@ -49,6 +50,9 @@ pub enum Error {
     /// No packages.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Sources that cannot be asked.
+    #[error(transparent)]
+    Federation(#[from] FederationError),
     /// No database of packages.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -103,6 +107,7 @@ impl Error {
             Self::Node(_)
             | Self::Question(_)
             | Self::Source(_)
+            | Self::Federation(_)
             | Self::Store(_)
             | Self::Server(_)
             | Self::Argument(_)

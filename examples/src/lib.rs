@@ -8,6 +8,7 @@
 //! | [`package`], [`question`] | what is shared and what is asked, as values and on the wire |
 //! | [`catalogue`] | one peer's packages, and its answers |
 //! | [`market`] | a search: one's own packages, then the network's, each checked |
+//! | [`federation`] | a search of several networks and registries at once |
 //! | [`source`] | where packages come from |
 //! | [`registry`] | a centralised registry of packages by HTTP: its server, and how it is asked |
 //! | [`peer`], [`announce`] | a node in this process; announcing many keys |
@@ -22,6 +23,7 @@ pub mod commands;
 pub mod demo;
 pub mod duration;
 pub mod error;
+pub mod federation;
 pub mod market;
 pub mod output;
 pub mod package;

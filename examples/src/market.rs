@@ -50,20 +50,31 @@ impl Market {
         config: QueryConfig,
     ) -> Result<QueryHandle<Libp2p>, StartError> {
         let key = provider_key(question.key_term().as_bytes());
-        let asked = question.clone();
-        let judge = move |_: &Ask, answer: &Answer| check(&asked, answer).map(drop);
+        let judge = judge(question.clone());
         self.client.query(query::search(key, question.encode()).validator(judge).config(config))
     }
 }
 
-/// The package that an answer holds, if it is one that was asked for, under its own id.
-fn check(question: &Question, answer: &Answer) -> Result<Package, Invalid> {
+/// Refuses what is no answer to the question.
+pub fn judge(question: Question) -> impl Fn(&Ask, &Answer) -> Result<(), Invalid> + Send + Sync {
+    move |_, answer| {
+        let package = package_of(answer)?;
+        if question.matches(&package) { Ok(()) } else { Err(Invalid::new("a package not asked for")) }
+    }
+}
+
+/// The package that an answer holds, if it is one under its own id.
+///
+/// # Errors
+///
+/// Why it is none.
+pub fn package_of(answer: &Answer) -> Result<Package, Invalid> {
     let fetched = answer.fetched().ok_or_else(|| Invalid::new("not by the fetch protocol"))?;
     let package = Package::decode(&fetched.body).map_err(|error| Invalid::new(error.to_string()))?;
     if package.id().as_bytes() != fetched.id {
         return Err(Invalid::new("a package under another's id"));
     }
-    if question.matches(&package) { Ok(package) } else { Err(Invalid::new("a package not asked for")) }
+    Ok(package)
 }
 
 /// One package that was found.
@@ -177,18 +188,17 @@ mod tests {
     #[test]
     fn an_answer_must_be_a_package_that_was_asked_for_under_its_own_id() {
         let question = Question::new(&["async"], None, None).unwrap();
-        let judge = |id: &str, body: Bytes| {
+        let (judge, ask) = (judge(question), Ask::Fetch { question: Bytes::new() });
+        let checked = |id: &str, body: Bytes| {
             let item = FetchItem { id: Bytes::copy_from_slice(id.as_bytes()), body };
-            check(&question, &Answer::Fetched(item))
-                .map(|package| package.name)
-                .map_err(|why| why.to_string())
+            judge(&ask, &Answer::Fetched(item)).map_err(|why| why.to_string())
         };
         let (good, other) = (package("async-io", &[], &[]), package("serde", &[], &[]));
-        assert_eq!(judge("async-io@1.2.3", good.encode()), Ok("async-io".to_string()));
-        assert!(judge("async-io@9.9.9", good.encode()).unwrap_err().contains("another's id"));
-        assert!(judge("serde@1.2.3", other.encode()).unwrap_err().contains("not asked for"));
-        assert!(judge("x", Bytes::from_static(b"\xff")).unwrap_err().contains("not a package"));
+        assert_eq!(checked("async-io@1.2.3", good.encode()), Ok(()));
+        assert!(checked("async-io@9.9.9", good.encode()).unwrap_err().contains("another's id"));
+        assert!(checked("serde@1.2.3", other.encode()).unwrap_err().contains("not asked for"));
+        assert!(checked("x", Bytes::from_static(b"\xff")).unwrap_err().contains("not a package"));
         let peer = Answer::Provider(PeerId::random());
-        assert!(check(&question, &peer).is_err());
+        assert!(judge(&ask, &peer).is_err());
     }
 }

@@ -105,6 +105,9 @@ pub struct HitObject<'a> {
     pub kind: &'static str,
     /// What was searched for.
     pub search: &'a str,
+    /// The source that gave it first, if there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<&'a str>,
     /// The peer that gave it first; `own` for this node itself.
     pub from: String,
     /// From the start of the search.

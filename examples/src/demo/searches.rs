@@ -55,6 +55,7 @@ pub(super) async fn show(
             output.text(hit_line(hit.elapsed, from, &hit.package, output.width()))?;
             output.object(&HitObject {
                 kind: "hit",
+                source: None,
                 search: term,
                 from: from.to_string(),
                 elapsed_ms: as_ms(hit.elapsed),
