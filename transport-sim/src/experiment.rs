@@ -95,6 +95,11 @@ impl Experiment {
         }
     }
 
+    /// Whether the query was given an item that somebody made up.
+    pub fn is_misled(&self, run: &QueryRun) -> bool {
+        run.found.iter().any(|found| found.item.is_invented())
+    }
+
     fn draw_faults(&mut self) -> Result<(), ScenarioError> {
         for (n, rule) in self.scenario.faults.clone().iter().enumerate() {
             for fault in rule.draw(n + 1, &self.sim, self.scenario.seed)? {
@@ -108,7 +113,7 @@ impl Experiment {
         let clients = self.clients();
         let workload = self.scenario.workload.clone();
         let draw = Draw::new(self.scenario.seed, Purpose::Workload);
-        let config = self.scenario.query.config();
+        let spec = self.scenario.query.clone();
         for number in 0..workload.lookups {
             let word = |what: u64| draw.word(u64::from(number), what);
             let key = PeerId::new(word(0)).key();
@@ -117,7 +122,7 @@ impl Experiment {
             let at_us = below(word(2), u64::from(workload.over_ms) * 1000 + 1);
             let client = clients[number as usize % clients.len()];
             self.keys.push(key);
-            self.sim.ask(client, Time::from_nanos(at_us * 1000), query.config(config.clone()));
+            self.sim.ask(client, Time::from_nanos(at_us * 1000), spec.apply(query));
         }
     }
 

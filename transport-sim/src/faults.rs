@@ -85,8 +85,8 @@ pub enum FaultKind {
         /// So many in each reply.
         count: u32,
     },
-    /// The peer names only invented peers nearer to the target than any real one; they answer, and
-    /// name each other (a Sybil attack).
+    /// The peer keeps what it holds to itself and names only invented peers, nearer to the target than any
+    /// real one; they answer, and name each other (a Sybil attack).
     Sybils {
         /// So many for each target.
         count: u32,

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 pub use rules::{FaultRule, KindName};
 pub use spec::{
-    ClientKind, EngineSpec, Expect, LatencySpec, NetworkSpec, QuerySpec, SessionsSpec, Workload, WorkloadKind,
+    AgreementName, ClientKind, DeliveryName, EngineSpec, Expect, LatencySpec, NetworkSpec, QuerySpec,
+    SessionsSpec, Workload, WorkloadKind,
 };
 
 use crate::config::ConfigError;

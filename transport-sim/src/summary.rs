@@ -34,6 +34,8 @@ pub struct Summary {
     pub found: u64,
     /// Their share.
     pub found_share: f64,
+    /// Queries that were given an item that somebody made up, whatever else they were given.
+    pub misled: u64,
     /// From start to end of a query, in milliseconds of virtual time.
     pub p50_ms: f64,
     /// The same for all but a twentieth.
@@ -97,6 +99,7 @@ impl Summary {
             bytes_per_peer: rounded(sim.bytes() as f64 / f64::from(sim.peers())),
             found,
             found_share: found as f64 / lookups.max(1) as f64,
+            misled: runs.iter().filter(|run| experiment.is_misled(run)).count() as u64,
             p50_ms: totals.permille_ms(500),
             p95_ms: totals.permille_ms(950),
             p99_ms: totals.permille_ms(990),
@@ -114,6 +117,26 @@ impl Summary {
             wall_seconds: wall.as_secs_f64(),
         }
     }
+}
+
+/// The 95 % confidence interval of a share, so many of so many (Wilson, 1927): one that stays between 0
+/// and 1 also for few, and for shares near the ends.
+///
+/// ```
+/// let (low, high) = dragnet_sim::summary::wilson(10, 10);
+/// assert!((0.72..0.73).contains(&low) && high > 0.999);
+/// ```
+pub fn wilson(hits: u64, of: u64) -> (f64, f64) {
+    const Z: f64 = 1.959_964;
+    if of == 0 {
+        return (0.0, 1.0);
+    }
+    let (hits, of) = (hits as f64, of as f64);
+    let share = hits / of;
+    let scale = 1.0 + Z * Z / of;
+    let middle = (share + Z * Z / (2.0 * of)) / scale;
+    let half = Z * (share * (1.0 - share) / of + Z * Z / (4.0 * of * of)).sqrt() / scale;
+    ((middle - half).max(0.0), (middle + half).min(1.0))
 }
 
 /// Durations in order.

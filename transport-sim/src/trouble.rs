@@ -142,8 +142,9 @@ impl Trouble {
                     reply.closer.splice(0..0, (0..count).map(invented));
                 }
                 FaultKind::Sybils { count } if walking => {
-                    reply.closer = self.sybils_near(prefix(ask.key()), count);
+                    reply.closer = self.sybils_near(prefix(ask.key()), peer, count);
                     reply.providers.clear();
+                    reply.items.clear();
                 }
                 _ => continue,
             }
@@ -166,7 +167,7 @@ impl Trouble {
         let number = self.faults.iter().position(sybils)? as u32;
         let FaultKind::Sybils { count } = self.faults[number as usize].kind else { return None };
         self.strike(number);
-        let closer = if walking { self.sybils_near(prefix(ask.key()), count) } else { Vec::new() };
+        let closer = if walking { self.sybils_near(prefix(ask.key()), peer, count) } else { Vec::new() };
         Some(Reply::with_closer(closer))
     }
 
@@ -257,12 +258,13 @@ impl Trouble {
         on
     }
 
-    /// Invented peers that share the target's first 40 bits: nearer than any real one. They carry a
-    /// mark in their last 16 bits, so that they are known without being stored.
-    fn sybils_near(&self, target: u64, count: u32) -> Vec<PeerId> {
-        let draw = Draw::new(self.sybils, Purpose::Sybils).narrow(target >> 24);
+    /// Invented peers that share the target's first 32 bits: nearer than any real one. Whoever names them
+    /// names others than the next: an attacker invents as many as he likes. They carry a mark in their
+    /// last 16 bits, so that they are known without being stored.
+    fn sybils_near(&self, target: u64, by: PeerId, count: u32) -> Vec<PeerId> {
+        let draw = Draw::new(self.sybils, Purpose::Sybils).narrow(target >> 32);
         let sybil = |n| {
-            let high = (target >> 24 << 8) | (draw.word(n, 0) & 0xff) ^ (n & 0xff);
+            let high = (target >> 32 << 16) | (draw.word(by.prefix(), n) & 0xffff);
             PeerId::new(high << 16 | self.mark(high))
         };
         let mut sybils: Vec<PeerId> = (0..u64::from(count)).map(sybil).collect();

@@ -128,6 +128,43 @@ fn sweep_prints_a_row_for_every_combination() {
 }
 
 #[test]
+fn sweep_takes_seeds_together_and_says_how_sure_it_is() {
+    let folder = folder("sweep-seeds");
+    let attack = "fault=[{kind=\"sybils\",share=0.5,count=40}]";
+    let args = [
+        "sweep",
+        "--peers",
+        "500",
+        "--lookups",
+        "1",
+        "--clients",
+        "1",
+        "--set",
+        attack,
+        "--set",
+        "workload.kind=get",
+        "--routes",
+        "1,6",
+        "--seeds",
+        "40",
+        "--json",
+    ];
+    let output = call(&folder, &args);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let rows: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let figure = |row: usize, name: &str| rows[row][name].as_f64().expect("a figure");
+    for row in 0..2 {
+        assert_eq!((figure(row, "lookups"), figure(row, "seeds")), (40.0, 40.0));
+        let (low, share, high) =
+            (figure(row, "found_low"), figure(row, "found_share"), figure(row, "found_high"));
+        assert!(0.0 < low && low < share && share <= high && high <= 1.0, "{low} {share} {high}");
+    }
+    // The same seeds give the same figures: nothing here is left to chance.
+    assert!(figure(0, "found_high") < figure(1, "found_low"), "six routes find what one does not: {rows}");
+    std::fs::remove_dir_all(folder).expect("its own folder");
+}
+
+#[test]
 fn wrong_arguments_are_refused_by_name() {
     let folder = folder("wrong");
     for (args, expected) in [

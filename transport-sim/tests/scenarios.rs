@@ -153,6 +153,19 @@ fn wrong_scenarios_are_refused_with_line_or_key_and_what_was_expected() {
             "workload.clients (that are peers) is 11, and must be from 1 to 10",
         ),
         ("[network]\npeers = 10\n[query]\nfan_out = 0", "query.fan_out is 0, and must be from 1 to 1000"),
+        (
+            "[network]\npeers = 10\n[query]\ndelivery = \"quorum\"",
+            "query.quorum is missing, and must be given where query.delivery is quorum, and only there",
+        ),
+        (
+            "[network]\npeers = 10\n[query]\nquorum = 2",
+            "query.quorum is given, and must be given where query.delivery is quorum, and only there",
+        ),
+        ("[network]\npeers = 10\n[query]\nroutes = 17", "query.routes is 17, and must be from 1 to 16"),
+        (
+            "[network]\npeers = 10\n[query]\nagreement = \"all\"",
+            "query.agreement is given, and must be given where query.routes is, and only there",
+        ),
         ("[network]\npeers = 10\nlatency = { fixed_ms = 0 }", "network.latency.fixed_ms is 0"),
         (
             "[network]\npeers = 10\n[network.sessions]\nshape = nan\nscale_s = 100",

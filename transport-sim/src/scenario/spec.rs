@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dragnet_core::{Caps, EngineConfig, QueryConfig};
+use dragnet_core::{Agreement, Caps, Delivery, EngineConfig, Query, QueryConfig, Route};
 use serde::{Deserialize, Serialize};
 
 use super::{ScenarioError, within};
@@ -11,6 +11,7 @@ use crate::config::{PEERS_MAX, SimConfig};
 use crate::draw::Share;
 use crate::latency::LatencyModel;
 use crate::matrix::RttMatrix;
+use crate::network::SimNet;
 use crate::population::Staleness;
 use crate::sessions::Sessions;
 
@@ -141,6 +142,38 @@ pub struct QuerySpec {
     /// How many of the closest must answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closest: Option<usize>,
+    /// When an item is delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliveryName>,
+    /// How many peers, or routes, must give it: of `delivery = "quorum"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<usize>,
+    /// How many disjoint walks go to the key; without, one walk goes alone. 1 to 16.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routes: Option<usize>,
+    /// How many of these must agree: of `routes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<AgreementName>,
+}
+
+/// `query.delivery`: as [`Delivery`], without figures.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "each is the delivery of its name")]
+pub enum DeliveryName {
+    Immediate,
+    Quorum,
+    BestAtEnd,
+}
+
+/// `query.agreement`: as [`Agreement`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "each is the agreement of its name")]
+pub enum AgreementName {
+    One,
+    Majority,
+    All,
 }
 
 /// `[engine]`: what differs from the engine's own defaults.
@@ -251,7 +284,41 @@ impl QuerySpec {
         within("query.fan_out", &self.fan_out.unwrap_or(1), 1, 1_000)?;
         within("query.hedges_max", &self.hedges_max.unwrap_or(0), 0, 1_000)?;
         within("query.max_results", &self.max_results.unwrap_or(1), 1, 1_024)?;
-        within("query.closest", &self.closest.unwrap_or(1), 1, 1_000)
+        within("query.closest", &self.closest.unwrap_or(1), 1, 1_000)?;
+        within("query.quorum", &self.quorum.unwrap_or(1), 1, 1_000)?;
+        within("query.routes", &self.routes.unwrap_or(1), 1, Caps::default().routes_max)?;
+        let is_quorum = self.delivery == Some(DeliveryName::Quorum);
+        let misfits = [
+            ("query.quorum", is_quorum != self.quorum.is_some(), "given where query.delivery is quorum"),
+            (
+                "query.agreement",
+                self.agreement.is_some() && self.routes.is_none(),
+                "given where query.routes is",
+            ),
+        ];
+        for (key, is_misfit, expected) in misfits {
+            if is_misfit {
+                let value = if key == "query.quorum" && is_quorum { "missing" } else { "given" };
+                let expected = format!("{expected}, and only there");
+                return Err(ScenarioError::Value { key: key.to_owned(), value: value.to_owned(), expected });
+            }
+        }
+        Ok(())
+    }
+
+    /// A query with these settings, its walk replaced by disjoint ones if there are to be some.
+    pub fn apply(&self, mut query: Query<SimNet>) -> Query<SimNet> {
+        query.config = self.config();
+        let (Some(routes), Some(Route::Walk { target, .. })) = (self.routes, query.routes.first()) else {
+            return query;
+        };
+        let target = *target;
+        query.routes.clear();
+        query.disjoint(target, routes).agreement(match self.agreement {
+            None | Some(AgreementName::One) => Agreement::One,
+            Some(AgreementName::Majority) => Agreement::Majority,
+            Some(AgreementName::All) => Agreement::All,
+        })
     }
 
     /// The settings of each query.
@@ -269,6 +336,11 @@ impl QuerySpec {
         config.hedges_max = self.hedges_max.unwrap_or(config.hedges_max);
         config.max_results = self.max_results.unwrap_or(config.max_results);
         config.closest = self.closest.unwrap_or(config.closest);
+        config.delivery = match (self.delivery, self.quorum) {
+            (Some(DeliveryName::BestAtEnd), _) => Delivery::BestAtEnd,
+            (_, Some(votes)) => Delivery::Quorum(votes),
+            _ => Delivery::Immediate,
+        };
         config
     }
 }

@@ -47,7 +47,7 @@ can_fail! {
     promise_04_can_fail: deadlines_are_exact, FinishLate, FinishEarly;
     promise_05_can_fail: every_contact_ends_within_its_query, ForgetRelease;
     promise_06_can_fail: no_contact_begins_without_a_slot, OneContactTooMany, OneHedgeTooMany;
-    promise_07_can_fail: no_peer_is_contacted_twice, ContactTwice;
+    promise_07_can_fail: no_peer_is_contacted_twice, ContactTwice, ShareRoutes;
     promise_07_of_the_barred_can_fail: no_barred_peer_is_contacted, ContactBarred;
     promise_08_can_fail: timeouts_are_exact, SpuriousTimeout, LateTimeout;
     promise_09_can_fail: nothing_lives_at_the_end, KeepPeers;

@@ -12,7 +12,7 @@ const SCENARIOS: u64 = 120;
 
 /// What a scenario may reach, and in how many of a hundred it does at least. Every kind of fault strikes
 /// in two of a hundred.
-const WANTED: [(&str, u64); 17] = [
+const WANTED: [(&str, u64); 19] = [
     ("a bare engine", 30),
     ("a front", 30),
     ("an item delivered", 20),
@@ -27,6 +27,8 @@ const WANTED: [(&str, u64); 17] = [
     ("a message lost", 40),
     ("a request to the dead", 50),
     ("enough results", 10),
+    ("quorum reached", 2),
+    ("a query of several routes", 20),
     ("converged", 10),
     ("exhausted", 5),
     ("deadline reached", 20),
@@ -62,6 +64,9 @@ fn situations(seen: &Seen) -> BTreeSet<&'static str> {
     };
     let mut situations: BTreeSet<_> = sim.strikes().iter().map(|(kind, _)| kind).collect();
     situations.insert(drive);
+    if seen.experiment.scenario().query.routes.is_some_and(|routes| routes > 1) {
+        situations.insert("a query of several routes");
+    }
     let world = sim.counts();
     let mut counts = vec![("a message lost", world.lost), ("a request to the dead", world.unanswered)];
     for client in sim.clients() {
@@ -82,6 +87,7 @@ fn situations(seen: &Seen) -> BTreeSet<&'static str> {
     for outcome in seen.at_the_end.iter().filter_map(|run| run.outcome.as_ref()) {
         situations.insert(match outcome.reason {
             Reason::EnoughResults => "enough results",
+            Reason::QuorumReached => "quorum reached",
             Reason::Converged => "converged",
             Reason::Exhausted => "exhausted",
             Reason::DeadlineReached => "deadline reached",

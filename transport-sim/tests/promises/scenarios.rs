@@ -1,8 +1,8 @@
 //! Random scenarios: small networks with all that can go wrong in them.
 
 use dragnet_sim::scenario::{
-    ClientKind, EngineSpec, Expect, FaultRule, KindName, LatencySpec, NetworkSpec, QuerySpec, Scenario,
-    SessionsSpec, Workload, WorkloadKind,
+    AgreementName, ClientKind, DeliveryName, EngineSpec, Expect, FaultRule, KindName, LatencySpec,
+    NetworkSpec, QuerySpec, Scenario, SessionsSpec, Workload, WorkloadKind,
 };
 use dragnet_sim::{Share, Staleness};
 use proptest::collection::vec;
@@ -62,7 +62,7 @@ fn query() -> impl Strategy<Value = QuerySpec> {
     let pace = (option::of(1usize..=8), option::of(0usize..=8));
     let adaptive = (option::of(any::<bool>()), option::of(any::<bool>()));
     let ends = (option::of(1usize..=12), option::of(1usize..=24));
-    (times, pace, adaptive, ends).prop_map(|(times, pace, adaptive, (max_results, closest))| QuerySpec {
+    (times, pace, adaptive, ends, answers()).prop_map(|(times, pace, adaptive, ends, answers)| QuerySpec {
         timeout_ms: times.0,
         soft_timeout_ms: times.1,
         adaptive_timeout: adaptive.0,
@@ -70,8 +70,22 @@ fn query() -> impl Strategy<Value = QuerySpec> {
         fan_out: pace.0,
         adaptive_fan_out: adaptive.1,
         hedges_max: pace.1,
-        max_results,
-        closest,
+        max_results: ends.0,
+        closest: ends.1,
+        ..answers
+    })
+}
+
+/// When items are delivered, and by how many routes.
+fn answers() -> impl Strategy<Value = QuerySpec> {
+    let quorum = (1usize..=4).prop_map(|votes| (Some(DeliveryName::Quorum), Some(votes)));
+    let delivery =
+        prop_oneof![3 => Just((None, None)), 2 => quorum, 1 => Just((Some(DeliveryName::BestAtEnd), None))];
+    let agreement = option::of(select(vec![AgreementName::One, AgreementName::Majority, AgreementName::All]));
+    (delivery, option::weighted(0.4, (1usize..=5, agreement))).prop_map(|((delivery, quorum), routes)| {
+        let (routes, agreement) =
+            routes.map_or((None, None), |(routes, agreement)| (Some(routes), agreement));
+        QuerySpec { delivery, quorum, routes, agreement, ..QuerySpec::default() }
     })
 }
 

@@ -112,6 +112,12 @@ pub(crate) struct Sweep {
     /// Fan-outs to try (query.fan_out).
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     pub(crate) fan_outs: Vec<u64>,
+    /// Numbers of disjoint routes to try (query.routes).
+    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    pub(crate) routes: Vec<u64>,
+    /// Run each combination under so many seeds, from the scenario's on, and take them together.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) seeds: u32,
     /// Shares of dead peers to try (network.dead).
     #[arg(long, value_name = "SHARE,..", value_delimiter = ',')]
     pub(crate) dead_shares: Vec<f64>,
