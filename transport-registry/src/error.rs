@@ -157,6 +157,14 @@ pub enum Error {
         /// What is wrong with that.
         reason: &'static str,
     },
+    /// An [`Api`](crate::Api) that gives a URL to which no request can be made.
+    #[error("{url}: cannot be asked for: {reason}")]
+    Url {
+        /// What it gives.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Only one endpoint is known, and it cannot be walked to.
     #[error("a registry is asked in the fetch lane, and takes part in no walk")]
     NoWalk,
@@ -187,7 +195,7 @@ impl Error {
             Self::Closed { .. } => Failure::Closed,
             Self::Status { status: 400..=599, .. } => Failure::Refused,
             Self::NoWalk => Failure::Unsupported,
-            Self::Busy { .. } | Self::Local { .. } => Failure::Local,
+            Self::Busy { .. } | Self::Local { .. } | Self::Url { .. } => Failure::Local,
             Self::Http { .. }
             | Self::Status { .. }
             | Self::ContentType { .. }

@@ -154,12 +154,14 @@ fn an_answer_that_has_not_changed_is_used_once_more() {
 fn without_a_cache_nothing_is_kept() {
     run(async {
         let (server, _, tags) = versioned().await;
-        let asker = Asker::new(Config::default().with_cache(0, 0));
-        for _ in 0..2 {
-            assert_eq!(asker.ask(&server.url).await.words, ["version 1"]);
-            assert_eq!(tags.recv().await.unwrap(), None);
+        for (entries_max, bytes_max) in [(0, 1 << 20), (10, 0)] {
+            let asker = Asker::new(Config::default().with_cache(entries_max, bytes_max));
+            for _ in 0..2 {
+                assert_eq!(asker.ask(&server.url).await.words, ["version 1"]);
+                assert_eq!(tags.recv().await.unwrap(), None);
+            }
+            asker.stop().await;
         }
-        asker.stop().await;
     });
 }
 
@@ -215,17 +217,32 @@ fn a_registry_is_asked_over_few_connections_and_the_others_wait() {
 
 // ------------------------------------------------------------ the transport without a driver
 
+/// Gives up long after the test.
+fn patient() -> Config {
+    Config::default().with_request_timeout(Duration::from_secs(3600))
+}
+
 fn transport(config: Config) -> RegistryTransport<Words> {
     RegistryTransport::new(Words, config).unwrap()
 }
 
 fn contact(transport: &mut RegistryTransport<Words>, request: u64, peer: &RegistryUrl, step: Step) {
+    contact_for(transport, request, peer, step, "word");
+}
+
+fn contact_for(
+    transport: &mut RegistryTransport<Words>,
+    request: u64,
+    peer: &RegistryUrl,
+    step: Step,
+    ask: &str,
+) {
     transport.contact(Contact {
         request: RequestId::from_u64(request),
         query: QueryId::from_uuid(Uuid::nil()),
         peer: peer.clone(),
         step,
-        ask: "word".to_string(),
+        ask: ask.to_string(),
     });
 }
 
@@ -256,6 +273,14 @@ fn more_than_may_wait_is_refused_as_our_own_congestion() {
             assert_eq!(counts.recv().await.unwrap(), 1);
         }
         assert_eq!(transport.requests(), 0);
+        // Who was released waits no more.
+        (5..=7).for_each(|n| contact(&mut transport, n, &server.url, Step::Fetch));
+        (6..=7).for_each(|n| transport.release(RequestId::from_u64(n)));
+        (8..=9).for_each(|n| contact(&mut transport, n, &server.url, Step::Fetch));
+        for n in [5, 8, 9] {
+            answer.send(()).await.unwrap();
+            assert_eq!(event(&mut transport).await, (n, Ok(1)));
+        }
     });
 }
 
@@ -278,7 +303,7 @@ fn a_released_request_closes_its_connection_and_gives_its_turn_away() {
             }
         })
         .await;
-        let mut transport = transport(Config::default().with_connections_max(1));
+        let mut transport = transport(patient().with_connections_max(1));
         (1..=3).for_each(|n| contact(&mut transport, n, &server.url, Step::Fetch));
         let first = {
             let event = Box::pin(event(&mut transport));
@@ -314,6 +339,20 @@ fn a_walk_is_not_for_registries() {
 }
 
 #[test]
+fn a_url_that_cannot_be_asked_for_is_not_the_registrys_fault() {
+    run(async {
+        let server = good().await;
+        let mut transport = transport(Config::default());
+        let long = "x".repeat(1 << 17);
+        for ask in ["elsewhere:file:///etc/passwd", &long] {
+            contact_for(&mut transport, 1, &server.url, Step::Fetch, ask);
+            assert_eq!(event(&mut transport).await, (1, Err(Failure::Local)));
+        }
+        assert_eq!((transport.health().of(&server.url), server.connections()), (None, 0));
+    });
+}
+
+#[test]
 fn dropping_a_query_lets_go_of_its_request() {
     run(async {
         let (gone, is_gone) = bounded(1);
@@ -328,7 +367,7 @@ fn dropping_a_query_lets_go_of_its_request() {
             }
         })
         .await;
-        let asker = Asker::new(Config::default());
+        let asker = Asker::new(patient());
         let mut query =
             asker.client.query(Query::new("word".to_string()).fetch_from([server.url.clone()])).unwrap();
         let nothing = Box::pin(query.next());

@@ -120,6 +120,17 @@ fn the_limit_itself_is_not_too_long() {
         asker.stop().await;
         let error = failure_of(&server, Config::default().with_body_bytes_max(15)).await;
         assert!(matches!(error, Error::TooLarge { max: 15, .. }), "{error:?}");
+        // The same of a body that does not say how long it is.
+        let silent = serve(|mut talk| async move {
+            talk.asked().await;
+            talk.send(format!("HTTP/1.1 200 OK\r\n{JSON}\r\n{{\"words\": [\"a\"]}}")).await;
+        })
+        .await;
+        let asker = Asker::new(Config::default().with_body_bytes_max(16));
+        assert_eq!(asker.ask(&silent.url).await.words, ["a"]);
+        asker.stop().await;
+        let error = failure_of(&silent, Config::default().with_body_bytes_max(15)).await;
+        assert!(matches!(error, Error::TooLarge { max: 15, .. }), "{error:?}");
     });
 }
 
@@ -185,7 +196,7 @@ fn redirects_end() {
         .await;
         let error = failure_of(&spiral, Config::default().with_redirects_max(3)).await;
         assert!(matches!(error, Error::Redirects { max: 3, .. }), "{error:?}");
-        said(&error, Failure::Invalid, &["more than 3 redirects", "/search?q=wordxxxx"]);
+        said(&error, Failure::Invalid, &["more than 3 redirects", "/search?q=wordxxxx: more"]);
         let error = failure_of(&spiral, Config::default().with_redirects_max(0)).await;
         assert!(matches!(error, Error::Redirects { max: 0, .. }), "{error:?}");
 

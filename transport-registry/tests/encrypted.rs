@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dragnet_core::Failure;
-use dragnet_registry::rustls::ServerConfig;
 use dragnet_registry::rustls::crypto::ring;
 use dragnet_registry::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use dragnet_registry::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use dragnet_registry::{Config, Error, Trust};
 use futures_rustls::TlsAcceptor;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -74,14 +74,22 @@ fn a_registry_that_proves_to_be_itself_is_asked() {
         let authority = Authority::new();
         let server = encrypted(authority.server("localhost"), "200 OK", JSON.to_string()).await;
         let more = Config::default().with_trust(Trust::Public { and: vec![authority.certificate.to_vec()] });
-        for config in [authority.trusted(), more] {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.certificate.clone()).unwrap();
+        let own = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let own = Config::default().with_trust(Trust::Rustls(Arc::new(own)));
+        for config in [authority.trusted(), more, own] {
             let asker = Asker::new(config);
             for _ in 0..3 {
                 assert_eq!(asker.ask(&server.url).await.words, ["one"]);
             }
             asker.stop().await;
         }
-        assert_eq!(server.connections(), 2, "each asker kept its own");
+        assert_eq!(server.connections(), 3, "each asker kept its own");
     });
 }
 

@@ -48,7 +48,7 @@ impl Cache {
     pub(super) fn keep(&mut self, url: &Url, kept: Kept) {
         self.forget(url);
         let size = size(url, &kept);
-        if self.entries_max == 0 || size > self.bytes_max / 4 {
+        if size > self.bytes_max / 4 {
             return;
         }
         self.uses += 1;

@@ -105,15 +105,10 @@ impl Http {
 
     /// One request and what comes back.
     async fn ask(&self, url: &Url) -> Result<Step, Error> {
-        let Some(origin) = Origin::of(url) else {
-            return Err(Error::RedirectTarget {
-                from: url.to_string(),
-                to: shown(url.as_str()),
-                reason: "no URL of http or https",
-            });
-        };
+        let unfit = |reason: String| Error::Url { url: shown(url.as_str()), reason };
+        let origin = Origin::of(url).ok_or_else(|| unfit("neither http nor https".to_string()))?;
         let kept = lock(&self.cache).find(url);
-        let request = request(url, kept.as_ref());
+        let request = request(url, kept.as_ref()).map_err(|error| unfit(error.to_string()))?;
         let (mut connection, response) = self.exchange(&origin, url, request).await?;
         let step = self.read(&mut connection, url, kept, response).await?;
         if connection.is_idle().await {
@@ -179,20 +174,16 @@ impl Http {
     }
 }
 
-fn request(url: &Url, kept: Option<&Kept>) -> Request<Empty<Bytes>> {
-    let mut request = Request::new(Empty::new());
-    // Percent-encoded by the type that it comes from, and its host ASCII.
-    *request.uri_mut() = url[Position::BeforePath..Position::AfterQuery].parse().unwrap_or_default();
-    let headers = request.headers_mut();
-    let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]);
-    headers.insert(HOST, host.unwrap_or_else(|_| HeaderValue::from_static("")));
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+fn request(url: &Url, kept: Option<&Kept>) -> http::Result<Request<Empty<Bytes>>> {
     let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-    headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+    let mut request = Request::get(&url[Position::BeforePath..Position::AfterQuery])
+        .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
+        .header(ACCEPT, "application/json")
+        .header(USER_AGENT, agent);
     if let Some(kept) = kept {
-        headers.insert(IF_NONE_MATCH, kept.etag.clone());
+        request = request.header(IF_NONE_MATCH, &kept.etag);
     }
-    request
+    request.body(Empty::new())
 }
 
 /// Refuses what is declared to be something else than plain JSON.
@@ -294,7 +285,7 @@ mod tests {
     fn a_request_says_who_asks_whom_for_what() {
         let url = Url::parse("http://bücher.example:8080/api/search?q=%C3%A4%0D%0A#part").unwrap();
         let kept = Kept { etag: HeaderValue::from_static("\"7\""), body: Bytes::new() };
-        let request = request(&url, Some(&kept));
+        let request = request(&url, Some(&kept)).unwrap();
         assert_eq!(request.uri(), "/api/search?q=%C3%A4%0D%0A");
         let header = |name: HeaderName| request.headers()[name].to_str().unwrap().to_string();
         assert_eq!(header(HOST), "xn--bcher-kva.example:8080");

@@ -62,7 +62,10 @@ impl Api for Words {
     type Body = Found;
 
     fn url(&self, registry: &RegistryUrl, word: &String) -> Url {
-        registry.endpoint("search", [("q", word.as_str())])
+        match word.strip_prefix("elsewhere:") {
+            Some(url) => url.parse().unwrap(),
+            None => registry.endpoint("search", [("q", word.as_str())]),
+        }
     }
 
     fn items(&self, _word: &String, found: Found) -> Vec<Result<Word, Invalid>> {
