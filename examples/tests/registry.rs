@@ -18,7 +18,7 @@ use dragnet_core::front::{self, SystemClock};
 use dragnet_core::{Outcome, Query, QueryConfig};
 use dragnet_examples::package::Package;
 use dragnet_examples::question::Question;
-use dragnet_examples::registry::{PackageApi, Server, Store};
+use dragnet_examples::registry::{PackageApi, Server, ServerLimits, Store};
 use dragnet_registry::{Config, Error, Health, RegistryTransport, RegistryUrl};
 use rusqlite::Connection;
 use serde_json::Value;
@@ -45,8 +45,12 @@ struct Registry {
 }
 
 fn registry(store: Store) -> Registry {
+    registry_with(store, ServerLimits::default())
+}
+
+fn registry_with(store: Store, limits: ServerLimits) -> Registry {
     store.put(&packages()).unwrap();
-    let server = smol::block_on(Server::bind("127.0.0.1:0".parse().unwrap(), store)).unwrap();
+    let server = smol::block_on(Server::bind("127.0.0.1:0".parse().unwrap(), store, limits)).unwrap();
     let address = server.address();
     let url = format!("http://{address}").parse().unwrap();
     Registry { url, address, _task: smol::spawn(server.run()) }
@@ -170,6 +174,37 @@ fn a_stranger_cannot_take_more_than_his_share() {
     let body = "POST /search HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\nconnection: close\r\n\r\nx";
     assert_eq!(answer(registry.address, body).0, 405);
     assert_eq!(get(registry.address, "/search?q=async").0, 200);
+}
+
+#[test]
+fn who_takes_his_time_loses_his_place() {
+    let mut limits = ServerLimits::default();
+    (limits.connections, limits.head) = (1, Duration::from_secs(1));
+    let registry = registry_with(Store::in_memory().unwrap(), limits);
+    // Nothing, and half a head.
+    for start in ["", "GET /search?q=async HTTP/1.1\r\nhost:"] {
+        let mut slow = TcpStream::connect(registry.address).unwrap();
+        slow.write_all(start.as_bytes()).unwrap();
+        assert_eq!(get(registry.address, "/search?q=async").0, 200);
+    }
+
+    // Somebody who never reads what he asked for, again and again. There is no place for another until he
+    // has lost his.
+    (limits.head, limits.connection) = (PATIENCE, Duration::from_secs(3));
+    let registry = registry_with(Store::in_memory().unwrap(), limits);
+    let mut greedy = TcpStream::connect(registry.address).unwrap();
+    greedy.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+    let request = "GET /search?q=async HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+    while greedy.write_all(request.as_bytes()).is_ok() {}
+    assert_eq!(get(registry.address, "/search?q=async").0, 200);
+}
+
+#[test]
+fn more_searches_than_may_wait_are_refused() {
+    let mut limits = ServerLimits::default();
+    limits.searches = 0;
+    let registry = registry_with(Store::in_memory().unwrap(), limits);
+    assert_eq!(refusal(get(registry.address, "/search?q=async"), 503), "too many searches at once");
 }
 
 /// A registry with its packages in a file.

@@ -7,7 +7,7 @@ use super::shared;
 use crate::cli::RegistryArgs;
 use crate::error::{Error, Exit};
 use crate::output::Output;
-use crate::registry::{Server, Store};
+use crate::registry::{Server, ServerLimits, Store};
 use crate::signals::Interrupt;
 
 /// Runs a registry until Ctrl-C.
@@ -29,7 +29,7 @@ pub async fn registry(args: &RegistryArgs, output: Output) -> Result<Exit, Error
     let opened = opening.await;
     spinner.finish_and_clear();
     let (store, packages) = opened?;
-    let server = Server::bind(args.listen, store).await?;
+    let server = Server::bind(args.listen, store, ServerLimits::default()).await?;
     let url = format!("http://{}/", server.address());
     let object = json!({"kind": "listening", "url": url, "packages": packages});
     output.line(format!("Listening on {url} with {packages} packages"), &object)?;

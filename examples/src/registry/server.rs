@@ -25,28 +25,46 @@ use super::store::{Store, StoreError};
 use crate::package::Package;
 use crate::question::Question;
 
-/// Connections at once. The next is accepted when one has ended.
-const CONNECTIONS_MAX: usize = 256;
-/// How long the head of a request may take, the first one's and that of each further one.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may take in all: whoever reads slowly gives his place up then.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest head of a request, in bytes. A question has at most 2 kB, which may be percent-encoded.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// The most header lines of a request.
 const HEADERS_MAX: usize = 64;
-/// Searches at once, under way and waiting for the file; further ones are refused.
-const SEARCHES_MAX: usize = 32;
 /// Packages of an answer to a request that does not say.
 const RESULTS: usize = 20;
 /// A pause after an error of the listener: most often there is no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What strangers may take of a registry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ServerLimits {
+    /// Connections at once; the next is accepted when one has ended. 256.
+    pub connections: usize,
+    /// How long the head of a request may take, the first one's and that of each further one. 10 s.
+    pub head: Duration,
+    /// How long a connection may take in all: whoever reads slowly gives his place up then. 60 s.
+    pub connection: Duration,
+    /// Searches at once, under way and waiting for the file; further ones are refused. 32.
+    pub searches: usize,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            head: Duration::from_secs(10),
+            connection: Duration::from_secs(60),
+            searches: 32,
+        }
+    }
+}
 
 /// A registry that listens, and answers while it is [run](Self::run).
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    limits: ServerLimits,
     registry: Arc<Registry>,
 }
 
@@ -78,15 +96,15 @@ impl Server {
     /// # Errors
     ///
     /// When that cannot be done.
-    pub async fn bind(address: SocketAddr, store: Store) -> Result<Self, ServerError> {
+    pub async fn bind(address: SocketAddr, store: Store, limits: ServerLimits) -> Result<Self, ServerError> {
         let error = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => ServerError::Taken { address },
             _ => ServerError::Listen { address, source },
         };
         let listener = TcpListener::bind(address).await.map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
-        let registry = Registry { store: Arc::new(store), searches: Semaphore::new(SEARCHES_MAX) };
-        Ok(Self { listener, address, registry: Arc::new(registry) })
+        let registry = Registry { store: Arc::new(store), searches: Semaphore::new(limits.searches) };
+        Ok(Self { listener, address, limits, registry: Arc::new(registry) })
     }
 
     /// Where it listens.
@@ -96,7 +114,7 @@ impl Server {
 
     /// Answers whoever comes. Never ends; dropped, it takes its connections along.
     pub async fn run(self) -> Infallible {
-        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let connections = Arc::new(Semaphore::new(self.limits.connections));
         // Its tasks end with it.
         let executor = smol::Executor::new();
         let accepting = async {
@@ -104,9 +122,9 @@ impl Server {
                 let place = connections.acquire_arc().await;
                 match self.listener.accept().await {
                     Ok((stream, peer)) => {
-                        let registry = Arc::clone(&self.registry);
+                        let (registry, limits) = (Arc::clone(&self.registry), self.limits);
                         let talking = async move {
-                            if let Err(error) = converse(stream, registry).await {
+                            if let Err(error) = converse(stream, registry, limits).await {
                                 debug!(%peer, %error, "a connection ended badly");
                             }
                             drop(place);
@@ -125,19 +143,19 @@ impl Server {
 }
 
 /// Answers one connection until it ends, or its time is up.
-async fn converse(stream: TcpStream, registry: Arc<Registry>) -> hyper::Result<()> {
+async fn converse(stream: TcpStream, registry: Arc<Registry>, limits: ServerLimits) -> hyper::Result<()> {
     let answering = service_fn(move |request: Request<Incoming>| {
         let registry = Arc::clone(&registry);
         async move { Ok::<_, Infallible>(registry.answer(&request).await) }
     });
     let talking = http1::Builder::new()
         .timer(SmolTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(limits.head)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .serve_connection(FuturesIo::new(stream), answering);
     let late = async {
-        smol::Timer::after(CONNECTION_TIMEOUT).await;
+        smol::Timer::after(limits.connection).await;
         Ok(())
     };
     smol::future::or(talking, late).await
