@@ -201,6 +201,7 @@ fn adopt(transaction: &Transaction<'_>, file: &Path) -> Result<(), StoreError> {
     if layout != LAYOUT {
         return Err(StoreError::Layout { file: file.to_path_buf(), layout });
     }
+    // FTS5's own check is a part of it.
     let found: String =
         transaction.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(error)?;
     if found != "ok" {
