@@ -315,11 +315,7 @@ fn network(peer: &Peer, problem: Arc<Mutex<Option<String>>>, config: QueryConfig
             // Asks nobody: the mapping makes searches alone.
             return Query::new(ask.clone());
         };
-        let query = query::search(key.clone(), question.clone()).config(config.clone());
-        match Question::decode(question) {
-            Ok(question) => query.validator(judge(question)),
-            Err(_) => query,
-        }
+        query::search(key.clone(), question.clone()).validator(judge).config(config.clone())
     };
     let client = peer.client.clone();
     Subqueries::new(peer.client.front().clone(), make).after(async move {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use dragnet_core::front::{DriverGone, QueryHandle};
-use dragnet_core::{Invalid, Outcome, QueryConfig, QueryStats, Reason, StartError};
+use dragnet_core::{Invalid, Outcome, QueryConfig, QueryStats, Reason, StartError, Validator};
 use dragnet_libp2p::{Answer, Ask, Client, Libp2p, provider_key, query};
 use futures::{Stream, StreamExt};
 use libp2p::PeerId;
@@ -21,12 +21,14 @@ use crate::question::Question;
 pub struct Market {
     client: Client,
     own: Arc<Catalogue>,
+    /// One for all searches: only those that judge alike can share what they find.
+    judge: Arc<dyn Validator<Libp2p>>,
 }
 
 impl Market {
     /// Access by this client, with these packages of one's own.
-    pub const fn new(client: Client, own: Arc<Catalogue>) -> Self {
-        Self { client, own }
+    pub fn new(client: Client, own: Arc<Catalogue>) -> Self {
+        Self { client, own, judge: Arc::new(judge) }
     }
 
     /// Searches one's own packages and then the network, for at most `max_results` packages.
@@ -50,16 +52,22 @@ impl Market {
         config: QueryConfig,
     ) -> Result<QueryHandle<Libp2p>, StartError> {
         let key = provider_key(question.key_term().as_bytes());
-        let judge = judge(question.clone());
-        self.client.query(query::search(key, question.encode()).validator(judge).config(config))
+        let judge = Arc::clone(&self.judge);
+        self.client.query(query::search(key, question.encode()).shared_validator(judge).config(config))
     }
 }
 
-/// Refuses what is no answer to the question.
-pub fn judge(question: Question) -> impl Fn(&Ask, &Answer) -> Result<(), Invalid> + Send + Sync {
-    move |_, answer| {
-        let package = package_of(answer)?;
-        if question.matches(&package) { Ok(()) } else { Err(Invalid::new("a package not asked for")) }
+/// Whether an answer is a package that was asked for: a validator for all searches.
+///
+/// # Errors
+///
+/// Why it is none.
+pub fn judge(ask: &Ask, answer: &Answer) -> Result<(), Invalid> {
+    let package = package_of(answer)?;
+    let question = ask.question().and_then(|question| Question::decode(question).ok());
+    match question {
+        Some(question) if question.matches(&package) => Ok(()),
+        _ => Err(Invalid::new("a package not asked for")),
     }
 }
 
@@ -112,13 +120,21 @@ pub struct Ending {
     pub stats: QueryStats,
     /// Valid answers that had been seen before.
     pub duplicates: u32,
+    /// Whether the network's part of it was kept from a search before.
+    pub is_cached: bool,
 }
 
 impl Ending {
     /// The end of a query without packages of one's own.
     pub fn of_query(outcome: &Outcome, results: usize) -> Self {
         let duplicates = outcome.stats.duplicate;
-        Self { reason: outcome.reason, results, stats: outcome.stats, duplicates }
+        Self {
+            reason: outcome.reason,
+            results,
+            stats: outcome.stats,
+            duplicates,
+            is_cached: outcome.cached.is_some(),
+        }
     }
 }
 
@@ -132,14 +148,20 @@ impl Search {
         while self.next().await.is_some() {}
         let Some(network) = &mut self.network else {
             let stats = QueryStats::default();
-            return Ok(Ending { reason: Reason::EnoughResults, results: self.given, stats, duplicates: 0 });
+            return Ok(Ending {
+                reason: Reason::EnoughResults,
+                results: self.given,
+                stats,
+                duplicates: 0,
+                is_cached: false,
+            });
         };
         // After the last result that was wanted the query was cancelled, and is about to end.
         while network.next().await.is_some() {}
         let outcome = network.outcome().ok_or(DriverGone)?;
         let reason = if self.given >= self.limit { Reason::EnoughResults } else { outcome.reason };
         let duplicates = self.duplicates + outcome.stats.duplicate;
-        Ok(Ending { reason, results: self.given, stats: outcome.stats, duplicates })
+        Ok(Ending { reason, duplicates, ..Ending::of_query(outcome, self.given) })
     }
 
     fn give(&mut self, hit: Hit) -> Poll<Option<Hit>> {
@@ -188,7 +210,7 @@ mod tests {
     #[test]
     fn an_answer_must_be_a_package_that_was_asked_for_under_its_own_id() {
         let question = Question::new(&["async"], None, None).unwrap();
-        let (judge, ask) = (judge(question), Ask::Fetch { question: Bytes::new() });
+        let ask = Ask::Fetch { question: question.encode() };
         let checked = |id: &str, body: Bytes| {
             let item = FetchItem { id: Bytes::copy_from_slice(id.as_bytes()), body };
             judge(&ask, &Answer::Fetched(item)).map_err(|why| why.to_string())

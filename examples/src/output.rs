@@ -151,7 +151,7 @@ pub enum Asked<'a> {
 impl<'a> EndingObject<'a> {
     /// The end of a search for this.
     pub fn new(kind: &'static str, asked: Asked<'a>, ending: &Ending) -> Self {
-        let Ending { reason, results, stats, duplicates } = ending;
+        let Ending { reason, results, stats, duplicates, .. } = ending;
         Self {
             kind,
             asked,

@@ -57,6 +57,12 @@ fn real_packages_are_found_and_the_bad_peers_sink() {
     }
     assert!(summary["overdue"].as_u64() >= summary["hedged"].as_u64(), "{summary}");
     assert!(summary["overdue"].as_u64().unwrap() > 0, "a silent peer is overdue: {summary}");
+    let again = &summary["again"];
+    assert!(
+        again["hit_share"].as_f64().unwrap() > 0.0 && again["saved_s"].as_f64().unwrap() > 0.0,
+        "{again}"
+    );
+    assert!(again["hit_p50_ms"].as_f64() < again["asked_p50_ms"].as_f64(), "{again}");
     let barred = peers.iter().find(|peer| peer["barred_for_s"].is_number()).unwrap();
     assert_eq!(barred["role"], "liar");
 }

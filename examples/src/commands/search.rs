@@ -54,7 +54,7 @@ pub async fn search(args: &SearchArgs, output: Output) -> Result<Exit, Error> {
 }
 
 fn summarise(words: &str, ending: &Ending, output: Output) -> Result<(), Error> {
-    let Ending { reason, results, stats, duplicates } = ending;
+    let Ending { reason, results, stats, duplicates, .. } = ending;
     let text = format!(
         "{results} found, {duplicates} duplicates removed, {} asked, {} failed, in {}: {reason}",
         stats.contacted,

@@ -91,8 +91,10 @@ async fn search(
     let market = Market::new(asker.client.clone(), Arc::clone(&asker.catalogue));
     let shown = searches::show(&market, &plan.shown, network, output).await?;
     let load = searches::load(&market, &plan.load, args.concurrency.into(), network, output).await?;
+    let client = &network.asker().client;
+    let again = searches::again(&market, client, &plan.load, args.concurrency.into(), output).await?;
     let reputations = network.asker().client.peers().await?;
-    Ok(Report::new(plan, args.concurrency.into(), network, (shown, load), reputations))
+    Ok(Report::new(plan, args.concurrency.into(), network, (shown, load, again), reputations))
 }
 
 fn introduce(plan: &Plan, args: &DemoArgs, output: Output) -> Result<(), Error> {

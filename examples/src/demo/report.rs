@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::network::Network;
 use super::plan::{Plan, Role};
-use super::searches::{CONFIG, Load, Searched};
+use super::searches::{Again, CONFIG, Load, Searched};
 use crate::duration::{as_ms, quantile, show};
 use crate::output::{Asked, EndingObject, Output};
 use crate::table::{Align, Table};
@@ -66,6 +66,20 @@ pub(super) struct Summary {
     longest_ms: Option<f64>,
     met_no_failure_p50_ms: Option<f64>,
     met_a_failure_p50_ms: Option<f64>,
+    /// The load once more, by searches that share.
+    again: Repeated,
+}
+
+/// The figures of the load once more.
+#[derive(Serialize)]
+struct Repeated {
+    /// Of the searches, those that were given a kept answer.
+    hit_share: f64,
+    /// Of the others, those that joined one under way.
+    joined: u64,
+    hit_p50_ms: Option<f64>,
+    asked_p50_ms: Option<f64>,
+    saved_s: f64,
 }
 
 impl Report {
@@ -73,7 +87,7 @@ impl Report {
         plan: &Plan,
         concurrency: usize,
         network: &Network,
-        (shown, load): (Vec<Searched>, Load),
+        (shown, load, again): (Vec<Searched>, Load, Again),
         peers: Vec<PeerReport<PeerId>>,
     ) -> Self {
         let searches = || shown.iter().chain(&load.searches);
@@ -100,6 +114,7 @@ impl Report {
             longest_ms: ms(&times.total, 1000),
             met_no_failure_p50_ms: ms(&times.unhindered, 500),
             met_a_failure_p50_ms: ms(&times.hindered, 500),
+            again: Repeated::new(&again),
         };
         let peers = judge(network, peers);
         Self { shown, peers, times, summary }
@@ -176,6 +191,17 @@ impl Report {
             "deadline".to_string(),
             format!("{timeout}, reached by {}", self.summary.deadline_reached),
         ]);
+        let Repeated { hit_share, joined, hit_p50_ms, asked_p50_ms, saved_s } = self.summary.again;
+        let ms = |ms: Option<f64>| {
+            ms.map_or_else(|| "-".to_string(), |ms| show(Duration::from_secs_f64(ms / 1000.0)))
+        };
+        table.row([
+            "the same again".to_string(),
+            format!(
+                "{:.0} % from kept answers, p50 {} (asked p50 {}); {joined} joined others; {saved_s:.1} s saved",
+                hit_share * 100.0, ms(hit_p50_ms), ms(asked_p50_ms)
+            ),
+        ]);
         output.text(table.render(output.width()).trim_end())
     }
 
@@ -210,6 +236,29 @@ impl Report {
         }
         output.heading("What the asker thinks of its peers (score of 100; 50 for a stranger)")?;
         output.text(table.render(output.width()).trim_end())
+    }
+}
+
+impl Repeated {
+    fn new(again: &Again) -> Self {
+        let (kept, asked): (Vec<&Searched>, Vec<&Searched>) =
+            again.searches.iter().partition(|search| search.ending.is_cached);
+        let p50 = |searches: &[&Searched]| {
+            let mut took: Vec<Duration> = searches.iter().map(|search| search.took).collect();
+            took.sort();
+            quantile(&took, 500).map(as_ms)
+        };
+        Self {
+            hit_share: if again.searches.is_empty() {
+                0.0
+            } else {
+                kept.len() as f64 / again.searches.len() as f64
+            },
+            joined: again.joined,
+            hit_p50_ms: p50(&kept),
+            asked_p50_ms: p50(&asked),
+            saved_s: again.saved.as_secs_f64(),
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use dragnet_core::QueryConfig;
+use dragnet_core::{CachePolicy, QueryConfig};
 use futures::{StreamExt, TryStreamExt, stream};
+
+use dragnet_libp2p::Client;
 
 use super::network::Network;
 use crate::duration::as_ms;
@@ -30,6 +32,18 @@ pub(super) struct Searched {
     pub(super) ending: Ending,
     /// As its asker sees it, from the call to the end.
     pub(super) took: Duration,
+}
+
+/// The same as [`CONFIG`], and what others ask or have asked need not be asked again.
+const SHARING: QueryConfig = CONFIG.with_cache(CachePolicy::Fresh);
+
+/// The load once more, by searches that share and may be given answers that were kept.
+pub(super) struct Again {
+    pub(super) searches: Vec<Searched>,
+    /// Those that joined one that was under way.
+    pub(super) joined: u64,
+    /// What those that were given a kept answer would have taken otherwise: what it had taken to find.
+    pub(super) saved: Duration,
 }
 
 /// The searches of the load.
@@ -78,11 +92,7 @@ pub(super) async fn load(
 ) -> Result<Load, Error> {
     let bar = output.progress("Searching", questions.len());
     let start = Instant::now();
-    let one = async |question: &Question| {
-        let start = Instant::now();
-        let ending = market.search(question, CONFIG)?.ending().await?;
-        Ok::<_, Error>(Searched { term: question.key_term().to_string(), ending, took: start.elapsed() })
-    };
+    let one = async |question: &Question| one(market, question, CONFIG).await;
     let half = questions.len() / 2;
     let mut running = stream::iter(questions).map(one).buffer_unordered(concurrency);
     let mut searches = Vec::with_capacity(questions.len());
@@ -101,4 +111,33 @@ pub(super) async fn load(
         stopping.await;
     }
     Ok(Load { searches, took })
+}
+
+/// Runs the searches of the load once more, in a network that is now as it is.
+pub(super) async fn again(
+    market: &Market,
+    client: &Client,
+    questions: &[Question],
+    concurrency: usize,
+    output: Output,
+) -> Result<Again, Error> {
+    let bar = output.progress("Searching again", questions.len());
+    let before = client.metrics();
+    let one = async |question: &Question| one(market, question, SHARING).await.inspect(|_| bar.inc(1));
+    let searches = stream::iter(questions).map(one).buffer_unordered(concurrency).try_collect().await?;
+    bar.finish_and_clear();
+    let after = client.metrics();
+    Ok(Again {
+        searches,
+        joined: after.queries_joined - before.queries_joined,
+        saved: Duration::from_nanos(
+            u64::try_from(after.cache_saved.sum() - before.cache_saved.sum()).unwrap_or(u64::MAX),
+        ),
+    })
+}
+
+async fn one(market: &Market, question: &Question, config: QueryConfig) -> Result<Searched, Error> {
+    let start = Instant::now();
+    let ending = market.search(question, config)?.ending().await?;
+    Ok(Searched { term: question.key_term().to_string(), ending, took: start.elapsed() })
 }
