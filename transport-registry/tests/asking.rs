@@ -285,6 +285,25 @@ fn more_than_may_wait_is_refused_as_our_own_congestion() {
 }
 
 #[test]
+fn who_waits_for_his_turn_says_when_it_comes() {
+    run(async {
+        let (server, _counts, answer) = held().await;
+        let mut transport = transport(patient().with_connections_max(1));
+        (1..=2).for_each(|n| contact(&mut transport, n, &server.url, Step::Fetch));
+        for _ in 0..2 {
+            answer.send(()).await.unwrap();
+        }
+        let mut seen = Vec::new();
+        while seen.len() < 4 {
+            let event = poll_fn(|cx| transport.poll_event(cx)).await;
+            seen.push((event.request().as_u64(), matches!(event, Event::Sent { .. })));
+        }
+        // The second is on its way no sooner than the first has ended.
+        assert_eq!(seen, [(1, true), (1, false), (2, true), (2, false)]);
+    });
+}
+
+#[test]
 fn a_released_request_closes_its_connection_and_gives_its_turn_away() {
     run(async {
         let (asked, seen) = bounded(10);
