@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use dragnet_core::{
-    Agreement, Caps, Delivery, EngineConfig, Failure, Invalid, Item, Key, LiveState, LookupTotals, Network, Output, Query,
-    QueryConfig, QueryEngine, QueryId, Reply, RequestId, Route, Source, StartError, Step, Time,
+    Agreement, Caps, Delivery, EngineConfig, Failure, Invalid, Item, Key, LiveState, LookupTotals, Network,
+    Output, Query, QueryConfig, QueryEngine, QueryId, Reply, RequestId, Route, Source, StartError, Step,
+    Time,
 };
 
 const LOCAL: u8 = 0;
@@ -220,8 +221,7 @@ impl Run {
             && config.fan_out > 0
             && config.closest > 0
             && query.routes.len() <= CAPS.routes_max;
-        let holds_back =
-            config.delivery != Delivery::Immediate || query.disjoint == Some(Agreement::All);
+        let holds_back = config.delivery != Delivery::Immediate || query.disjoint == Some(Agreement::All);
         let target = |route: &Route<Bytes>| match route {
             Route::Walk { target, .. } if query.disjoint.is_some() => Some(*target),
             _ => None,
@@ -232,7 +232,14 @@ impl Run {
             Ok(id) => {
                 assert!(is_valid, "a query with invalid settings was started");
                 let deadline = self.now + config.timeout;
-                let asked = Asked { config, targets, holds_back, deadline, found: BTreeSet::new(), contacted: BTreeSet::new() };
+                let asked = Asked {
+                    config,
+                    targets,
+                    holds_back,
+                    deadline,
+                    found: BTreeSet::new(),
+                    contacted: BTreeSet::new(),
+                };
                 assert!(self.live.insert(id, asked).is_none(), "two queries of one id");
             }
             Err(error) => {
@@ -360,7 +367,10 @@ impl Run {
                 let asked = self.live.get_mut(&query).expect("only live queries find something");
                 assert!(asked.found.insert(found.item.id()), "{query} finds {} twice", found.item.id());
                 assert!(asked.found.len() <= asked.config.max_results, "{query} finds too much");
-                assert!(asked.holds_back || self.now < asked.deadline, "{query} finds something after its deadline");
+                assert!(
+                    asked.holds_back || self.now < asked.deadline,
+                    "{query} finds something after its deadline"
+                );
             }
             Output::Finished { query, outcome } => {
                 let asked = self.live.remove(&query).expect("a query finishes once");
