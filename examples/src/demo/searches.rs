@@ -34,10 +34,7 @@ pub(super) struct Searched {
     pub(super) took: Duration,
 }
 
-/// The same as [`CONFIG`], and what others ask or have asked need not be asked again.
-const SHARING: QueryConfig = CONFIG.with_cache(CachePolicy::Fresh);
-
-/// The load once more, by searches that share and may be given answers that were kept.
+/// The load once more, by searches that may be given answers that were kept.
 pub(super) struct Again {
     pub(super) searches: Vec<Searched>,
     /// Those that joined one that was under way.
@@ -113,7 +110,7 @@ pub(super) async fn load(
     Ok(Load { searches, took })
 }
 
-/// Runs the searches of the load once more, in a network that is now as it is.
+/// Runs the searches of the load once more so that their answers are kept, and then again.
 pub(super) async fn again(
     market: &Market,
     client: &Client,
@@ -121,10 +118,16 @@ pub(super) async fn again(
     concurrency: usize,
     output: Output,
 ) -> Result<Again, Error> {
-    let bar = output.progress("Searching again", questions.len());
+    let bar = output.progress("Searching again", 2 * questions.len());
+    let all = async |policy| {
+        let config = CONFIG.with_cache(policy);
+        let one =
+            async |question: &Question| one(market, question, config.clone()).await.inspect(|_| bar.inc(1));
+        stream::iter(questions).map(one).buffer_unordered(concurrency).try_collect::<Vec<_>>().await
+    };
+    all(CachePolicy::Refresh).await?;
     let before = client.metrics();
-    let one = async |question: &Question| one(market, question, SHARING).await.inspect(|_| bar.inc(1));
-    let searches = stream::iter(questions).map(one).buffer_unordered(concurrency).try_collect().await?;
+    let searches = all(CachePolicy::Fresh).await?;
     bar.finish_and_clear();
     let after = client.metrics();
     Ok(Again {
