@@ -85,6 +85,9 @@ pub enum FaultKind {
         /// So many in each reply.
         count: u32,
     },
+    /// The peer gives another version of what it holds, which looks sound, and is the same from all who
+    /// forge.
+    ForgedItems,
     /// The peer keeps what it holds to itself and names only invented peers, nearer to the target than any
     /// real one; they answer, and name each other (a Sybil attack).
     Sybils {
@@ -157,7 +160,7 @@ impl Fault {
 
 impl FaultKind {
     /// The names of all kinds, as scenarios and reports write them, in the order of [`Strikes`].
-    pub const NAMES: [&'static str; 15] = [
+    pub const NAMES: [&'static str; 16] = [
         "silent",
         "refusing",
         "slow",
@@ -173,6 +176,7 @@ impl FaultKind {
         "flood-items",
         "flood-peers",
         "sybils",
+        "forged-items",
     ];
 
     /// The kind's name.
@@ -209,6 +213,7 @@ impl FaultKind {
             Self::FloodItems { .. } => 12,
             Self::FloodPeers { .. } => 13,
             Self::Sybils { .. } => 14,
+            Self::ForgedItems => 15,
         }
     }
 }
@@ -361,6 +366,7 @@ mod tests {
             FaultKind::FloodItems { count: 1 },
             FaultKind::FloodPeers { count: 1 },
             FaultKind::Sybils { count: 1 },
+            FaultKind::ForgedItems,
         ];
         for (kind, name) in kinds.into_iter().zip(FaultKind::NAMES) {
             assert_eq!(kind.name(), name);

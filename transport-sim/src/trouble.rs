@@ -131,6 +131,9 @@ impl Trouble {
                     let other = PeerId::new(mix(prefix(ask.key())));
                     reply.items.push(SimItem::new(other.key(), peer.prefix()));
                 }
+                FaultKind::ForgedItems if !reply.items.is_empty() => {
+                    reply.items.iter_mut().for_each(|item| *item = item.invented());
+                }
                 FaultKind::FloodItems { count } if wants_items => {
                     let draw = self.draw.narrow(peer.prefix());
                     let invented = |n| SimItem::new(*ask.key(), draw.word(u64::from(n), 1)).invented();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dragnet_core::{EngineConfig, Item, Key, Outcome, Query, QueryConfig, Reason, Time};
+use dragnet_core::{Delivery, EngineConfig, Item, Key, Outcome, Query, QueryConfig, Reason, Time};
 use dragnet_sim::{
     AskId, Fault, FaultKind, LatencyModel, PeerId, QueryRun, Request, Share, Sim, SimConfig, SimItem, SimNet,
     Whom, sound,
@@ -169,6 +169,24 @@ fn tampered_and_misplaced_items_are_invalid() {
         assert_eq!(run.found.len(), usize::from(kind == FaultKind::OtherKeys), "{kind:?}");
         assert!(sim.strikes().of(kind) > 0);
     }
+}
+
+#[test]
+fn a_forged_item_looks_sound_and_only_the_votes_of_others_tell() {
+    let kind = FaultKind::ForgedItems;
+    let outvoted = |quorum, share| {
+        let whom = Whom::Share { share: Share::percent(share), salt: 1 };
+        let (mut sim, key, _) = network([Fault::new(kind, whom)]);
+        let config = QueryConfig::default().with_max_results(1).with_delivery(Delivery::Quorum(quorum));
+        let run = run(&mut sim, Request::Get(key).query().config(config));
+        assert!(sim.strikes().of(kind) > 0);
+        let stats = outcome(&run).stats;
+        assert_eq!((run.found.len(), stats.invalid), (1, 0));
+        (run.found[0].item.is_invented(), run.found[0].votes, stats.conflicting > 0)
+    };
+    assert_eq!(outvoted(1, 100), (true, 1, false));
+    assert_eq!(outvoted(10, 100), (true, 10, false), "all of them say so");
+    assert_eq!(outvoted(10, 30), (false, 10, true));
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn engine() -> impl Strategy<Value = EngineSpec> {
     })
 }
 
-const KINDS: [KindName; 15] = [
+const KINDS: [KindName; 16] = [
     KindName::Silent,
     KindName::Refusing,
     KindName::Slow,
@@ -111,6 +111,7 @@ const KINDS: [KindName; 15] = [
     KindName::Partition,
     KindName::CorruptItems,
     KindName::OtherKeys,
+    KindName::ForgedItems,
     KindName::FloodItems,
     KindName::FloodPeers,
     KindName::Sybils,

@@ -115,6 +115,9 @@ pub(crate) struct Sweep {
     /// Numbers of disjoint routes to try (query.routes).
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     pub(crate) routes: Vec<u64>,
+    /// Quorums to try (query.delivery and query.quorum).
+    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    pub(crate) quorums: Vec<u64>,
     /// Run each combination under so many seeds, from the scenario's on, and take them together.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) seeds: u32,

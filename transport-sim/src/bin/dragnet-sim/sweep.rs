@@ -34,6 +34,8 @@ pub(crate) fn sweep(args: &Sweep) -> Result<ExitCode> {
 struct Row {
     dead: f64,
     routes: usize,
+    /// 0 if items are not delivered by a quorum.
+    quorum: usize,
     fan_out: usize,
     soft_timeout_ms: u64,
     seeds: u32,
@@ -52,9 +54,10 @@ struct Row {
 }
 
 /// The columns, in this order.
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 14] = [
     "dead",
     "routes",
+    "quorum",
     "fan_out",
     "soft_timeout_ms",
     "lookups",
@@ -93,9 +96,10 @@ fn print(rows: &[Row]) -> Result<()> {
 fn scenarios(args: &Sweep) -> Result<Vec<Scenario>> {
     let numbers = |values: &[u64]| values.iter().map(u64::to_string).collect();
     let shares: Vec<String> = args.dead_shares.iter().map(|share| format!("{share:?}")).collect();
-    let settings: [(&str, Vec<String>); 4] = [
+    let settings: [(&str, Vec<String>); 5] = [
         ("network.dead", shares),
         ("query.routes", numbers(&args.routes)),
+        ("query.quorum", numbers(&args.quorums)),
         ("query.fan_out", numbers(&args.fan_outs)),
         ("query.soft_timeout_ms", numbers(&args.timeouts)),
     ];
@@ -106,6 +110,9 @@ fn scenarios(args: &Sweep) -> Result<Vec<Scenario>> {
             values.iter().map(longer).collect::<Vec<_>>()
         };
         combinations = combinations.into_iter().flat_map(with).collect();
+    }
+    if !args.quorums.is_empty() {
+        combinations.iter_mut().for_each(|more| more.push("query.delivery=quorum".to_owned()));
     }
     combinations.iter().map(|more| args.what.scenario(more)).collect()
 }
@@ -135,6 +142,7 @@ fn measure(scenario: &Scenario, seeds: u32, bar: &ProgressBar) -> Result<Row> {
         fan_out: config.fan_out,
         dead: scenario.network.dead.as_f64(),
         routes: scenario.query.routes.unwrap_or(1),
+        quorum: scenario.query.quorum.unwrap_or(0),
         seeds,
         lookups,
         found,
