@@ -245,6 +245,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::SessionsSpec;
 
     /// A record of three checkpoints and two queries.
     fn record(digests: [&str; 3], contacts: u32) -> Record {
@@ -269,5 +270,16 @@ mod tests {
             "the runs part between event 100 (virtual time 0.001000000s) and event 200; the first query that ends \
              otherwise is 1: recorded converged, 21 contacts, 1 items, 5 ms, now converged, 22 contacts, 1 items, 5 ms"
         );
+    }
+
+    #[test]
+    fn a_float_is_read_as_it_was_written() {
+        let mut record = record(["a", "b", "c"], 21);
+        for n in 1..2_000 {
+            let shape = f64::from(n).sqrt() / 10.0;
+            record.scenario.network.sessions = Some(SessionsSpec { shape, scale_s: 60 });
+            let again: Record = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
+            assert_eq!(again.scenario.network.sessions.unwrap().shape.to_bits(), shape.to_bits(), "{shape}");
+        }
     }
 }
