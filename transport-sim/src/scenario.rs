@@ -89,12 +89,11 @@ pub enum ScenarioError {
         why: String,
     },
     /// The matrix of latencies is none.
-    #[error("network.latency.matrix: {path}: {why}")]
+    #[error("network.latency.matrix = {path:?}: {why}")]
     Matrix {
         /// Which file.
         path: PathBuf,
         /// What is wrong.
-        #[source]
         why: MatrixError,
     },
     /// A fault cannot be.
@@ -103,12 +102,18 @@ pub enum ScenarioError {
         /// Which; they count from 1.
         number: usize,
         /// What is wrong.
-        #[source]
         why: FaultError,
     },
     /// The network cannot be.
     #[error("network: {0}")]
-    Network(#[from] ConfigError),
+    Network(ConfigError),
+}
+
+/// Not as a source: the message has it, and a chain of errors would say it twice.
+impl From<ConfigError> for ScenarioError {
+    fn from(why: ConfigError) -> Self {
+        Self::Network(why)
+    }
 }
 
 impl Scenario {

@@ -244,8 +244,10 @@ fn a_matrix_is_found_beside_its_scenario_and_a_bad_one_named() {
     let (_, summary) = run(parse(), false);
     assert_eq!(summary.found, 5);
     std::fs::write(folder.file("rtt.txt"), "0 100\n100 x\n").unwrap();
-    let error = Experiment::new(parse(), None, false).unwrap_err().to_string();
-    assert!(error.starts_with("network.latency.matrix: ") && error.contains("line 2, column 2"), "{error}");
+    let error = Experiment::new(parse(), None, false).unwrap_err();
+    assert!(std::error::Error::source(&error).is_none(), "what the message has is not said again");
+    let error = error.to_string();
+    assert!(error.starts_with("network.latency.matrix = ") && error.contains("line 2, column 2"), "{error}");
 }
 
 #[test]
