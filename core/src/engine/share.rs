@@ -182,7 +182,9 @@ impl<N: Network> QueryEngine<N> {
         if super::sabotage::keeps_unfinished(self.sabotage, reason) {
             shared.enough = shared.accepted.len() as u32;
         }
-        if is_last && shared.enough > 0 {
+        // When nobody was left to ask, all has been kept by now.
+        let is_kept = matches!(reason, Reason::Converged | Reason::Exhausted);
+        if is_last && !is_kept && shared.enough > 0 {
             let enough = shared.enough;
             let mut items = core::mem::take(&mut shared.accepted);
             items.truncate(enough as usize);

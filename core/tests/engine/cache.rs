@@ -306,6 +306,18 @@ fn what_was_enough_for_one_is_kept_though_another_waits_for_more_in_vain() {
 }
 
 #[test]
+fn what_was_enough_for_one_does_not_stand_for_what_all_found() {
+    let mut bench = bench_with(cache());
+    let two = |config| query().fetch_from([1, 2]).config(config);
+    bench.start(two(refresh()));
+    bench.start(two(refresh().with_max_results(1)));
+    bench.items(1, &[10]);
+    bench.items(2, &[11]);
+    let id = bench.start(two(fresh()));
+    assert_eq!((bench.ids(id), bench.outcome(id).reason), (vec![10, 11], Reason::Exhausted));
+}
+
+#[test]
 fn an_answer_that_was_cut_serves_no_query_that_wants_more() {
     let mut bench = bench_with(cache());
     bench.start(ask(refresh().with_max_results(2)));

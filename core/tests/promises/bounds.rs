@@ -2,21 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dragnet_core::{LiveState, Output, QueryId, Route};
+use dragnet_core::{CachePolicy, LiveState, Output, QueryId, Route};
 
 use super::check::{Place, Verdict, ensure, read};
-use super::ledger::Ledger;
+use super::ledger::{Asked, Ledger};
 use super::network::Toy;
 use super::scenario::{Scenario, Setup};
 use super::world::{Event, Input, run};
 
 pub(crate) fn every_table_stays_within_its_cap_and_ends_empty(scenario: &Scenario) -> Verdict {
     let trace = run(scenario);
-    let mut candidates: BTreeMap<(QueryId, String), BTreeSet<u8>> = BTreeMap::new();
+    let mut candidates: BTreeMap<(Option<QueryId>, String), BTreeSet<u8>> = BTreeMap::new();
     let mut known = 0;
     read(&trace, |ledger, event, place| match place {
         Place::Output(Output::Contact { query, peer, step, .. }) => {
-            let candidates = candidates.entry((*query, format!("{step:?}"))).or_default();
+            let work = ledger.queries.get(query).map(|asked| asked.work);
+            let candidates = candidates.entry((work, format!("{step:?}"))).or_default();
             candidates.insert(*peer);
             at_most("peers contacted for one lane", candidates.len(), trace.setup.config.caps.candidates_max)
         }
@@ -27,7 +28,7 @@ pub(crate) fn every_table_stays_within_its_cap_and_ends_empty(scenario: &Scenari
             one_input(&trace.setup, ledger, event, is_now_known.saturating_sub(known))?;
             known = is_now_known;
             let live = event.view.live;
-            ensure(live.queries > 0 || live == LiveState::default(), || {
+            ensure(live.queries + live.refreshes > 0 || live == LiveState::default(), || {
                 format!("no query lives, but {live:?}")
             })
         }
@@ -39,18 +40,23 @@ fn tables(setup: &Setup, ledger: &Ledger, event: &Event) -> Verdict {
     let (live, metrics) = (event.view.live, &event.view.metrics);
     let mut candidates_max = 0;
     let mut lookups_max = 0;
-    for (_, asked) in ledger.live() {
+    let may_be_refresh = |asked: &&Asked| live.refreshes > 0 && asked.refresh.is_some();
+    for asked in ledger.queries.values().filter(|asked| !asked.is_finished || may_be_refresh(asked)) {
         let routes = &asked.query.routes;
         let lookups = routes.iter().filter(|route| matches!(route, Route::Delegated { .. })).count();
         lookups_max += lookups;
         candidates_max += (routes.len() - lookups + 1) * caps.candidates_max;
     }
-    at_most("live queries", live.queries, caps.queries_max)?;
-    at_most("pieces of work", live.work, live.queries)?;
+    let all = live.queries + live.refreshes;
+    at_most("live queries", all, caps.queries_max)?;
+    at_most("refreshes", live.refreshes, setup.config.cache.refreshes_max)?;
+    at_most("pieces of work", live.work, all)?;
+    at_most("kept answers", metrics.cache_entries as usize, setup.config.cache.entries_max)?;
+    at_most("bytes of them", metrics.cache_bytes as usize, setup.config.cache.bytes_max)?;
     at_most("peers known", event.view.peers.len(), caps.peers_max)?;
     at_most("peers held", live.peers_held, candidates_max.min(caps.peers_max))?;
     at_most("contacts", live.contacts, candidates_max + lookups_max)?;
-    at_most("timers", live.timers, live.queries + ledger.contacts.len())?;
+    at_most("timers", live.timers, all + ledger.contacts.len())?;
     at_most("outputs left", live.outputs, 0)?;
     let open = ledger.contacts.len() as u64;
     let told = metrics.contacts_in_flight + metrics.lookups_in_flight;
@@ -83,14 +89,22 @@ fn one_input(setup: &Setup, ledger: &Ledger, event: &Event, new_peers: usize) ->
         let asked = ledger.queries.get(query);
         asked.is_some_and(|asked| !asked.holds_back())
     };
-    let found = event.outputs.iter().filter(is_found).count();
+    // Each query that shares gets it all.
+    let mut per_query = BTreeMap::new();
+    for output in event.outputs.iter().filter(is_found) {
+        let Output::Found { query, .. } = output else { continue };
+        *per_query.entry(*query).or_insert(0) += 1;
+    }
+    let found = per_query.into_values().max().unwrap_or(0);
     let (items_max, peers_max) = match &event.input {
         Input::Start(query) => {
             let first = |route: &Route<_>| match route {
                 Route::Walk { candidates, .. } => candidates.len(),
                 _ => 0,
             };
-            (0, query.peers.len() + query.routes.iter().map(first).sum::<usize>())
+            // What others have found by then.
+            let given = if query.config.cache == CachePolicy::Skip { 0 } else { query.config.max_results };
+            (given, query.peers.len() + query.routes.iter().map(first).sum::<usize>())
         }
         Input::Reply(..) => (caps.items_per_reply, caps.closer_per_reply + caps.providers_per_reply),
         // And the one who gave it.

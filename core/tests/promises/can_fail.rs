@@ -7,7 +7,7 @@ use dragnet_core::Sabotage;
 
 use super::check::{Verdict, scenario_of};
 use super::scenario::{Scenario, Setup};
-use super::{bounds, contacts, endings, reference, results, sameness, timeouts};
+use super::{bounds, contacts, endings, reference, results, sameness, sharing, timeouts};
 
 /// Scenarios tried before a sabotage counts as unnoticed.
 const SCENARIOS: u64 = 300;
@@ -53,6 +53,8 @@ can_fail! {
     promise_09_can_fail: bounds::every_table_stays_within_its_cap_and_ends_empty, GrowCandidates, KeepPeers;
     promise_10_can_fail: sameness::same_seed_and_inputs_same_outputs, HiddenState;
     promise_11_can_fail: sameness::noise_changes_nothing, BelieveStale, GoBackInTime;
+    promise_12_can_fail: sharing::who_shares_gets_all_and_nothing_too_old,
+        ForgetAccepted, ServeTooOld, KeepUnfinished;
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub(crate) enum Place<'a> {
 
 /// Reads a trace from its start with a ledger in hand, and stops at the first thing that is wrong.
 pub(crate) fn read(trace: &Trace, mut judge: impl FnMut(&Ledger, &Event, Place<'_>) -> Verdict) -> Verdict {
-    let mut ledger = Ledger::default();
+    let mut ledger = Ledger::new(&trace.setup);
     for (index, event) in trace.events.iter().enumerate() {
         ledger.begin(event);
         let mut verdict = Ok(());

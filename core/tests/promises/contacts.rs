@@ -15,7 +15,7 @@ pub(crate) fn no_contact_begins_without_a_slot(scenario: &Scenario) -> Verdict {
         let Place::Output(Output::Contact { query, peer, step, .. }) = place else { return Ok(()) };
         let Some(asked) = ledger.queries.get(query) else { return Ok(()) };
         let (fan_out, hedges_max) = (asked.config().fan_out, asked.config().hedges_max);
-        let (expected, overdue) = ledger.in_flight(*query, *step, Toy::source(peer));
+        let (expected, overdue) = ledger.in_flight(asked.work, *step, Toy::source(peer));
         ensure(expected < fan_out && expected + overdue < fan_out + hedges_max, || {
             format!(
                 "peer {peer} is contacted for {step:?} while {expected} are expected and {overdue} overdue, \
@@ -32,8 +32,9 @@ pub(crate) fn no_peer_is_contacted_twice_for_one_lane_or_while_barred(scenario: 
         let Place::Output(Output::Contact { query, peer, step, .. }) = place else { return Ok(()) };
         ensure(*peer != scenario.setup.local, || "the local peer is contacted".into())?;
         // Disjoint walks to one target are as one.
-        let target = ledger.queries.get(query).and_then(|asked| shared_target(&asked.query, *step));
-        let lane = target.map_or_else(|| format!("{query} {step:?}"), |target| format!("{query} {target:?}"));
+        let Some(asked) = ledger.queries.get(query) else { return Ok(()) };
+        let (work, target) = (asked.work, shared_target(&asked.query, *step));
+        let lane = target.map_or_else(|| format!("{work} {step:?}"), |target| format!("{work} {target:?}"));
         ensure(contacted.insert((lane, *peer)), || format!("peer {peer} is contacted twice for {step:?}"))?;
         // Peers are barred by what an input brings, and contacted after that.
         let report = event.view.peers.iter().find(|report| report.peer == *peer);
@@ -55,7 +56,7 @@ pub(crate) fn shared_target(query: &Query<Toy>, step: Step) -> Option<Key> {
 /// That the engine knows whom to bar, and for how long, where nothing is forgotten.
 fn bars_are_as_earned(trace: &Trace) -> Verdict {
     let mut bars = Bars::default();
-    let mut before = Ledger::default();
+    let mut before = Ledger::new(&trace.setup);
     for event in &trace.events {
         bars.learn(&before, event, trace);
         before.begin(event);
@@ -102,9 +103,11 @@ impl Bars {
                 let read = reply.items.iter().take(trace.setup.config.caps.items_per_reply);
                 let is_refused = read.into_iter().any(refuses);
                 let is_enough = event.outputs.iter().any(|output| {
-                    matches!(output, Output::Finished { query, outcome }
-                        if *query == open.query && matches!(outcome.reason, Reason::EnoughResults | Reason::QuorumReached))
+                    matches!(output, Output::Finished { outcome, .. }
+                        if matches!(outcome.reason, Reason::EnoughResults | Reason::QuorumReached))
                 });
+                // Of a refresh nobody says when it has enough.
+                let is_enough = is_enough || before.refresh(open.work).is_some();
                 if reply.invalid > 0 || is_refused && !is_enough {
                     self.invalid(peer, event.now, config);
                 } else if is_refused {

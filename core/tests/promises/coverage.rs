@@ -14,7 +14,7 @@ use super::world::{Event, Input, Trace, run};
 const SCENARIOS: u64 = 400;
 
 /// What a scenario may reach, and in how many of a hundred it does at least.
-const WANTED: [(&str, u64); 34] = [
+const WANTED: [(&str, u64); 44] = [
     ("an item delivered", 60),
     ("a duplicate", 40),
     ("an invalid answer", 60),
@@ -45,6 +45,16 @@ const WANTED: [(&str, u64); 34] = [
     ("exhausted", 60),
     ("deadline reached", 60),
     ("cancelled", 20),
+    ("a query that joins", 40),
+    ("an earlier item for one that joins", 10),
+    ("an answer kept", 40),
+    ("a kept answer given", 15),
+    ("a kept answer of nothing", 5),
+    ("a kept answer cut", 5),
+    ("a stale answer given", 8),
+    ("a refresh behind", 6),
+    ("a contact of a refresh", 5),
+    ("a kept answer thrown out", 5),
     ("an input under an unknown id", 60),
     ("time going back", 60),
     ("a tick at the timeout", 60),
@@ -98,6 +108,12 @@ fn counted(trace: &Trace) -> Vec<&'static str> {
         ("a contact released", metrics.contacts_released),
         ("a peer barred", metrics.peers_barred),
         ("something dropped", metrics.dropped),
+        ("a query that joins", metrics.queries_joined),
+        ("an answer kept", metrics.cache_entries),
+        ("a kept answer given", metrics.cache_hits),
+        ("a stale answer given", metrics.cache_stale_hits),
+        ("a refresh behind", metrics.cache_refreshes),
+        ("a kept answer thrown out", metrics.cache_evicted),
         ("an input under an unknown id", metrics.inputs_unknown),
         ("time going back", metrics.time_reversals),
     ];
@@ -119,6 +135,12 @@ fn ends(trace: &Trace) -> Vec<&'static str> {
             _ => continue,
         };
         situations.push(situation);
+        if outcome.cached.is_some() && outcome.results == 0 {
+            situations.push("a kept answer of nothing");
+        }
+        if outcome.cached.is_some() && outcome.reason == Reason::EnoughResults {
+            situations.push("a kept answer cut");
+        }
         if outcome.stats.barred > 0 {
             situations.push("a barred candidate skipped");
         }
@@ -131,7 +153,7 @@ fn ends(trace: &Trace) -> Vec<&'static str> {
 /// What only a reader of inputs and outputs sees.
 fn seen_in_order(trace: &Trace) -> BTreeSet<&'static str> {
     let mut seen = BTreeSet::new();
-    let mut ledger = Ledger::default();
+    let mut ledger = Ledger::new(&trace.setup);
     let mut before = &trace.first;
     for event in &trace.events {
         seen.extend(seen_before(&ledger, event, before.timeout));
@@ -152,6 +174,10 @@ fn seen_in_order(trace: &Trace) -> BTreeSet<&'static str> {
                 if deadline.is_some_and(|deadline| is_due(deadline, event.now)) {
                     seen.insert("an item held to the deadline");
                 }
+                let is_start = event.started == Some(Ok(*query));
+                if is_start && event.view.metrics.queries_joined > before.metrics.queries_joined {
+                    seen.insert("an earlier item for one that joins");
+                }
                 if found.votes > 1 {
                     seen.insert("an item that more than one gave");
                 }
@@ -159,6 +185,11 @@ fn seen_in_order(trace: &Trace) -> BTreeSet<&'static str> {
                 if found.votes > 1 && disjoint.is_some_and(|agreement| agreement != Agreement::One) {
                     seen.insert("routes that agree");
                 }
+            }
+            if let Output::Contact { query, .. } = output
+                && ledger.queries.get(query).is_some_and(|asked| asked.is_finished)
+            {
+                seen.insert("a contact of a refresh");
             }
             ledger.output(event, output);
         }

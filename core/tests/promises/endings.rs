@@ -15,8 +15,7 @@ pub(crate) fn every_query_finishes_once_and_is_silent_afterwards(scenario: &Scen
     read(&trace, |ledger, event, place| match place {
         Place::Output(output) => {
             let Some(query) = query_of(ledger, output) else { return Ok(()) };
-            let asked = ledger.queries.get(&query);
-            let is_live = asked.is_some_and(|asked| !asked.is_finished);
+            let is_live = is_live(ledger, output, query);
             ensure(is_live, || format!("{output:?} speaks of {query}, which does not live"))
         }
         Place::End => {
@@ -28,6 +27,19 @@ pub(crate) fn every_query_finishes_once_and_is_silent_afterwards(scenario: &Scen
     })?;
     let left = trace.events.last().map_or(0, |event| event.view.live.queries);
     ensure(left == 0, || format!("{left} queries have never finished"))
+}
+
+/// Whether an output may be about this query: it has not finished, or it has left a refresh behind, or
+/// others share its contacts.
+fn is_live(ledger: &Ledger, output: &Output<Toy>, query: QueryId) -> bool {
+    let Some(asked) = ledger.queries.get(&query) else { return false };
+    let is_shared =
+        |work| ledger.members(work).any(|(_, asked)| !asked.is_finished || asked.refresh.is_some());
+    match output {
+        Output::Contact { .. } | Output::Lookup { .. } => !asked.is_finished || asked.refresh.is_some(),
+        Output::Release { request } => ledger.contacts.get(request).is_some_and(|open| is_shared(open.work)),
+        _ => !asked.is_finished,
+    }
 }
 
 /// Whom an output is about.
@@ -60,6 +72,10 @@ fn at_the_deadline(ledger: &Ledger, event: &Event, output: &Output<Toy>) -> Verd
     else {
         return Ok(());
     };
+    if asked.is_finished {
+        // A contact that others share, or of a refresh.
+        return Ok(());
+    }
     let is_timed_out =
         matches!(output, Output::Finished { outcome, .. } if outcome.reason == Reason::DeadlineReached);
     let is_over = event.now >= asked.deadline;
@@ -81,7 +97,9 @@ pub(crate) fn every_contact_ends_exactly_once_and_within_its_query(scenario: &Sc
             let late = ledger.contacts.iter().find(|(_, open)| is_due(ledger.given_up_at(open), event.now));
             // One that began just now, with a timeout of zero, ends with the next input.
             let late = late.filter(|(_, open)| open.sent < event.now);
-            ensure(late.is_none(), || format!("{late:?} outlives its request timeout"))
+            ensure(late.is_none(), || format!("{late:?} outlives its request timeout"))?;
+            let left = ledger.contacts.iter().find(|(_, open)| !ledger.may_go_on(open.work, event.now));
+            ensure(left.is_none(), || format!("{left:?} outlives all whom it could serve"))
         }
     })
 }
@@ -95,7 +113,12 @@ fn at_an_end(begun: &mut BTreeSet<RequestId>, ledger: &Ledger, output: &Output<T
             ensure(ledger.contacts.contains_key(request), || format!("{request} is released, and not open"))
         }
         Output::Finished { query, .. } => {
-            let left = ledger.contacts.iter().find(|(_, open)| open.query == *query);
+            let work = ledger.queries.get(query).map(|asked| asked.work);
+            let others = work.into_iter().flat_map(|work| ledger.members(work));
+            let is_last = !others
+                .into_iter()
+                .any(|(other, asked)| (other != query && !asked.is_finished) || asked.refresh.is_some());
+            let left = ledger.contacts.iter().find(|(_, open)| is_last && Some(open.work) == work);
             ensure(left.is_none(), || format!("{left:?} outlives its query"))
         }
         _ => Ok(()),

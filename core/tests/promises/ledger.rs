@@ -5,16 +5,23 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dragnet_core::{
-    Agreement, Delivery, Network, Output, Query, QueryConfig, QueryId, RequestId, Source, Step, Time,
+    Agreement, CachePolicy, Delivery, Network, Output, Query, QueryConfig, QueryId, RequestId, Source, Step,
+    Time,
 };
 
 use super::network::Toy;
+use super::reference::is_same;
+use super::scenario::Setup;
 use super::world::{Event, Input};
 
-#[derive(Default)]
 pub(crate) struct Ledger {
     pub(crate) queries: BTreeMap<QueryId, Asked>,
     pub(crate) contacts: BTreeMap<RequestId, Open>,
+    stale_for: Duration,
+    /// What the engine's counters said after the last input.
+    joined: u64,
+    refreshed: u64,
+    refreshes: usize,
 }
 
 /// A query that was started.
@@ -22,6 +29,17 @@ pub(crate) struct Asked {
     pub(crate) query: Query<Toy>,
     pub(crate) deadline: Time,
     pub(crate) is_finished: bool,
+    /// The query that began the work that serves it: itself, or one that it has joined.
+    pub(crate) work: QueryId,
+    /// How many were started before.
+    number: usize,
+    /// Whether it may share at all.
+    may_share: bool,
+    /// Whether it was given a kept answer.
+    pub(crate) is_served: bool,
+    has_refreshed: bool,
+    /// When the refresh that it has left behind ends at latest, unless that is known to have ended.
+    pub(crate) refresh: Option<Time>,
 }
 
 impl Asked {
@@ -40,6 +58,8 @@ impl Asked {
 #[derive(Clone, Debug)]
 pub(crate) struct Open {
     pub(crate) query: QueryId,
+    /// The query that began the work that it is part of.
+    pub(crate) work: QueryId,
     /// The peer and for which lane; nobody's is a lookup.
     pub(crate) asked: Option<(u8, Step)>,
     pub(crate) sent: Time,
@@ -54,6 +74,17 @@ pub(crate) fn is_due(at: Time, now: Time) -> bool {
 }
 
 impl Ledger {
+    pub(crate) fn new(setup: &Setup) -> Self {
+        Self {
+            queries: BTreeMap::new(),
+            contacts: BTreeMap::new(),
+            stale_for: setup.config.cache.stale_for,
+            joined: 0,
+            refreshed: 0,
+            refreshes: 0,
+        }
+    }
+
     /// Time passes and the input takes effect, as far as the reader can tell before the outputs.
     pub(crate) fn begin(&mut self, event: &Event) {
         let is_stale = self.is_stale(event);
@@ -62,14 +93,29 @@ impl Ledger {
             let becomes_overdue = config.soft_timeout < config.request_timeout && open.asked.is_some();
             open.is_overdue |= becomes_overdue && is_due(open.sent + config.soft_timeout, event.now);
         }
+        if self.refreshes == 0 {
+            self.queries.values_mut().for_each(|asked| asked.refresh = None);
+        }
         if let (Input::Start(query), Some(Ok(id))) = (&event.input, &event.started) {
+            let has_joined = event.view.metrics.queries_joined > self.joined;
+            let has_left_refresh = event.view.metrics.cache_refreshes > self.refreshed;
+            let refresh_for = query.config.timeout.min(self.stale_for);
             let asked = Asked {
                 query: (**query).clone(),
                 deadline: event.now + query.config.timeout,
                 is_finished: false,
+                work: if has_joined { self.begun_last(query) } else { *id },
+                number: self.queries.len(),
+                may_share: query.config.cache != CachePolicy::Skip && !query.config.timeout.is_zero(),
+                is_served: false,
+                has_refreshed: has_left_refresh,
+                refresh: has_left_refresh.then(|| event.now + refresh_for),
             };
             self.queries.insert(*id, asked);
         }
+        (self.joined, self.refreshed) =
+            (event.view.metrics.queries_joined, event.view.metrics.cache_refreshes);
+        self.refreshes = event.view.live.refreshes;
         if let Some(request) = event.input.request().filter(|_| !is_stale)
             && !matches!(event.input, Input::Progress(..))
         {
@@ -87,12 +133,61 @@ impl Ledger {
         let Some(request) = event.input.request() else { return false };
         let Some(open) = self.contacts.get(&request) else { return true };
         let is_for_lookups = matches!(event.input, Input::Progress(..) | Input::Done(..));
-        let asked = &self.queries[&open.query];
         let is_sent = matches!(event.input, Input::Sent(_)) && (open.is_sent || open.asked.is_none());
         is_sent
             || is_for_lookups && open.asked.is_some()
-            || is_due(asked.deadline, event.now)
+            || self.has_ended(request, open.work, event)
             || is_due(self.given_up_at(open), event.now)
+    }
+
+    /// Whether work has ended by the time of an input, before that took effect.
+    fn has_ended(&self, request: RequestId, work: QueryId, event: &Event) -> bool {
+        let by_deadline = self.deadline(work).is_none_or(|deadline| is_due(deadline, event.now));
+        match self.refresh(work) {
+            None => by_deadline,
+            Some(until) if is_due(until, event.now) => by_deadline,
+            // If a refresh has ended nobody says so, but that all is released with the last who shared it.
+            Some(_) if by_deadline && self.members(work).any(|(_, asked)| !asked.is_finished) => event
+                .outputs
+                .iter()
+                .any(|output| matches!(output, Output::Release { request: r } if *r == request)),
+            Some(_) => false,
+        }
+    }
+
+    /// All whom a piece of work has served.
+    pub(crate) fn members(&self, work: QueryId) -> impl Iterator<Item = (&QueryId, &Asked)> {
+        self.queries.iter().filter(move |(_, asked)| asked.work == work)
+    }
+
+    /// Until when a refresh may live that is served by this work.
+    pub(crate) fn refresh(&self, work: QueryId) -> Option<Time> {
+        self.members(work).find_map(|(_, asked)| asked.refresh)
+    }
+
+    /// Whether this question has ever been asked by a refresh.
+    pub(crate) fn has_refreshed(&self, query: &Query<Toy>) -> bool {
+        self.queries.values().any(|asked| asked.has_refreshed && is_same(&asked.query, query))
+    }
+
+    /// The last deadline of those who wait for this work.
+    fn deadline(&self, work: QueryId) -> Option<Time> {
+        self.members(work).filter(|(_, asked)| !asked.is_finished).map(|(_, asked)| asked.deadline).max()
+    }
+
+    /// Whether work can go on, since somebody waits for it, or a refresh may.
+    pub(crate) fn may_go_on(&self, work: QueryId, now: Time) -> bool {
+        let last = self.deadline(work).max(self.refresh(work));
+        last.is_some_and(|last| !is_due(last, now))
+    }
+
+    /// The work on this question that was begun last.
+    fn begun_last(&self, query: &Query<Toy>) -> QueryId {
+        let own =
+            self.queries.iter().filter(|(id, asked)| asked.work == **id && is_same(&asked.query, query));
+        let is_work = |asked: &Asked| asked.may_share && (!asked.is_served || asked.has_refreshed);
+        let last = own.filter(|(_, asked)| is_work(asked)).max_by_key(|(_, asked)| asked.number);
+        *last.expect("what is joined was begun").0
     }
 
     pub(crate) fn output(&mut self, event: &Event, output: &Output<Toy>) {
@@ -104,9 +199,10 @@ impl Ledger {
             Output::Release { request } => {
                 self.contacts.remove(request);
             }
-            Output::Finished { query, .. } => {
+            Output::Finished { query, outcome } => {
                 if let Some(asked) = self.queries.get_mut(query) {
                     asked.is_finished = true;
+                    asked.is_served = outcome.cached.is_some();
                 }
             }
             _ => {}
@@ -114,9 +210,10 @@ impl Ledger {
     }
 
     fn open(&mut self, event: &Event, request: RequestId, query: QueryId, asked: Option<(u8, Step)>) {
-        if self.queries.contains_key(&query) {
-            self.contacts
-                .insert(request, Open { query, asked, sent: event.now, is_sent: false, is_overdue: false });
+        if let Some(Asked { work, .. }) = self.queries.get(&query) {
+            let (work, sent) = (*work, event.now);
+            let open = Open { query, work, asked, sent, is_sent: false, is_overdue: false };
+            self.contacts.insert(request, open);
         }
     }
 
@@ -142,9 +239,9 @@ impl Ledger {
     }
 
     /// How many contacts of a lane are in flight to a source: those expected, and those overdue.
-    pub(crate) fn in_flight(&self, query: QueryId, lane: Step, source: Source) -> (usize, usize) {
+    pub(crate) fn in_flight(&self, work: QueryId, lane: Step, source: Source) -> (usize, usize) {
         let of_lane = |open: &&Open| {
-            open.query == query
+            open.work == work
                 && open.asked.is_some_and(|(peer, step)| step == lane && Toy::source(&peer) == source)
         };
         let all: Vec<&Open> = self.contacts.values().filter(of_lane).collect();

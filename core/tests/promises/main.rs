@@ -19,6 +19,7 @@ mod regressions;
 mod results;
 mod sameness;
 mod scenario;
+mod sharing;
 mod timeouts;
 mod world;
 
@@ -53,6 +54,8 @@ promises! {
         bounds::every_table_stays_within_its_cap_and_ends_empty;
     promise_10_same_seed_and_inputs_same_outputs: sameness::same_seed_and_inputs_same_outputs;
     promise_11_unknown_late_repeated_and_backward_inputs_change_nothing: sameness::noise_changes_nothing;
+    promise_12_who_shares_gets_all_and_no_kept_answer_is_older_than_allowed:
+        sharing::who_shares_gets_all_and_nothing_too_old;
 }
 
 #[test]

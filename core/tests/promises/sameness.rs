@@ -42,7 +42,7 @@ fn nameless(trace: &Trace) -> String {
 pub(crate) fn noise_changes_nothing(scenario: &Scenario) -> Verdict {
     let noisy = run(scenario);
     let (mut unknown, mut reversals) = (0, 0);
-    let mut ledger = Ledger::default();
+    let mut ledger = Ledger::new(&scenario.setup);
     let mut quiet: Vec<(Time, Input)> = Vec::new();
     let mut counts = Vec::new();
     for event in &noisy.events {

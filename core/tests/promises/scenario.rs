@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use dragnet_core::{
-    Agreement, Caps, Delivery, EngineConfig, Failure, LookupTotals, QueryConfig, ReputationConfig,
+    Agreement, CacheConfig, CachePolicy, Caps, Delivery, EngineConfig, Failure, LookupTotals, QueryConfig,
+    ReputationConfig,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -56,6 +57,8 @@ pub(crate) enum Moment {
 pub(crate) enum Act {
     Tick,
     Start(Plan),
+    /// Among those that were started.
+    Repeat(u8, Own),
     Sent(Pick),
     Reply(Pick, ReplyPlan),
     Progress(Pick, Option<u8>, ReplyPlan),
@@ -63,6 +66,7 @@ pub(crate) enum Act {
     Done(Pick, LookupTotals),
     /// Among the live queries, then the ended ones, then one that never was.
     Cancel(u8),
+    CancelRefreshes,
     Bar(u8),
 }
 
@@ -90,6 +94,17 @@ pub(crate) struct Plan {
     pub(crate) config: QueryConfig,
 }
 
+/// What a query has for itself when it asks what another has asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Own {
+    pub(crate) timeout: Duration,
+    pub(crate) max_results: usize,
+    pub(crate) cache: CachePolicy,
+    pub(crate) max_age: Duration,
+    /// Where its walks begin, if elsewhere.
+    pub(crate) candidates: Option<Vec<u8>>,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum RoutePlan {
     Walk { target: u8, candidates: Vec<u8> },
@@ -111,6 +126,8 @@ impl Setup {
         // A quarter of the table is not for the peers that replies name.
         self.config.caps.peers_max = 2 * usize::from(PEERS);
         self.config.reputation.half_life = NEVER;
+        // How many bytes a kept answer takes is nobody's business.
+        self.config.cache.bytes_max = usize::MAX;
     }
 
     pub(crate) fn remembers_peers(&self) -> bool {
@@ -142,8 +159,9 @@ fn setup() -> impl Strategy<Value = Setup> {
         3 => Just(1_700_000_000_000_000_000),
         1 => (0u64..3_000_000_000).prop_map(|left| u64::MAX - left),
     ];
-    (caps(), reputation(), 0u8..4, any::<u8>(), origin).prop_map(|(caps, reputation, local, seed, origin)| {
-        let config = EngineConfig::default().with_caps(caps).with_reputation(reputation);
+    let config = (caps(), reputation(), cache());
+    (config, 0u8..4, any::<u8>(), origin).prop_map(|((caps, reputation, cache), local, seed, origin)| {
+        let config = EngineConfig::default().with_caps(caps).with_reputation(reputation).with_cache(cache);
         Setup {
             config,
             local,
@@ -198,6 +216,52 @@ fn reputation() -> impl Strategy<Value = ReputationConfig> {
         .prop_map(|(half_life, invalid_max, bar_for)| ReputationConfig { half_life, invalid_max, bar_for })
 }
 
+fn cache() -> impl Strategy<Value = CacheConfig> {
+    let ttl = prop_oneof![2 => Just(Duration::ZERO), 6 => millis(1..60), 1 => Just(NEVER)];
+    let ttl_nothing = prop_oneof![1 => Just(Duration::ZERO), 6 => millis(1..200), 1 => Just(NEVER)];
+    let stale_for = prop_oneof![1 => Just(Duration::ZERO), 6 => millis(20..2000), 3 => Just(NEVER)];
+    let entries_max = prop_oneof![1 => Just(0usize), 4 => 1usize..4, 4 => Just(64)];
+    let bytes_max = prop_oneof![1 => 300usize..3_000, 3 => Just(usize::MAX)];
+    let refreshes_max = prop_oneof![1 => 0usize..3, 2 => Just(8)];
+    (ttl, ttl_nothing, stale_for, entries_max, bytes_max, refreshes_max).prop_map(
+        |(ttl, ttl_nothing, stale_for, entries_max, bytes_max, refreshes_max)| CacheConfig {
+            ttl,
+            ttl_nothing,
+            stale_for,
+            entries_max,
+            bytes_max,
+            refreshes_max,
+        },
+    )
+}
+
+fn own() -> impl Strategy<Value = Own> {
+    let max_age = prop_oneof![1 => Just(Duration::ZERO), 2 => millis(1..100), 6 => Just(NEVER)];
+    let candidates = option::weighted(0.3, vec(peer(), 0..9));
+    (timeout(), 1usize..7, policy(), max_age, candidates).prop_map(
+        |(timeout, max_results, cache, max_age, candidates)| Own {
+            timeout,
+            max_results,
+            cache,
+            max_age,
+            candidates,
+        },
+    )
+}
+
+fn policy() -> impl Strategy<Value = CachePolicy> {
+    prop_oneof![
+        1 => Just(CachePolicy::Skip),
+        2 => Just(CachePolicy::Refresh),
+        3 => Just(CachePolicy::Fresh),
+        4 => Just(CachePolicy::Stale),
+    ]
+}
+
+fn timeout() -> impl Strategy<Value = Duration> {
+    prop_oneof![1 => Just(Duration::ZERO), 2 => millis(1..30), 20 => millis(30..1000), 2 => Just(NEVER)]
+}
+
 fn plan() -> impl Strategy<Value = Plan> {
     let refuses = option::weighted(0.5, (2u8..6).prop_map(Refuses));
     let prefers = option::weighted(0.5, (0u8..3).prop_map(Prefers));
@@ -226,15 +290,15 @@ fn route() -> impl Strategy<Value = RoutePlan> {
 }
 
 fn query_config() -> impl Strategy<Value = QueryConfig> {
-    let timeout =
-        prop_oneof![1 => Just(Duration::ZERO), 2 => millis(1..30), 20 => millis(30..1000), 2 => Just(NEVER)];
     let soft = prop_oneof![1 => Just(Duration::ZERO), 12 => millis(1..30), 1 => Just(NEVER)];
     let request = prop_oneof![1 => Just(Duration::ZERO), 12 => millis(10..200), 1 => Just(NEVER)];
     let max_results = prop_oneof![1 => select(vec![0usize, 7]), 30 => 1usize..7];
     let fan_out = prop_oneof![1 => select(vec![0usize, 65_535, 65_536]), 30 => 1usize..4];
     let hedges_max = prop_oneof![1 => Just(65_535usize), 20 => 0usize..4];
-    (timeout, soft, request, max_results, fan_out, hedges_max, 1usize..7, delivery()).prop_map(
-        |(timeout, soft, request, max_results, fan_out, hedges_max, closest, delivery)| {
+    let policy = prop_oneof![1 => Just(CachePolicy::Skip), 2 => policy()];
+    let delivery = (delivery(), policy);
+    (timeout(), soft, request, max_results, fan_out, hedges_max, 1usize..7, delivery).prop_map(
+        |(timeout, soft, request, max_results, fan_out, hedges_max, closest, (delivery, cache))| {
             QueryConfig::balanced()
                 .with_timeout(timeout)
                 .with_soft_timeout(soft)
@@ -244,6 +308,7 @@ fn query_config() -> impl Strategy<Value = QueryConfig> {
                 .with_hedges_max(hedges_max)
                 .with_closest(closest)
                 .with_delivery(delivery)
+                .with_cache(cache)
         },
     )
 }
@@ -272,6 +337,8 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => Just(Act::Tick),
         3 => plan().prop_map(Act::Start),
+        4 => (any::<u8>(), own()).prop_map(|(which, own)| Act::Repeat(which, own)),
+        1 => Just(Act::CancelRefreshes),
         4 => pick().prop_map(Act::Sent),
         12 => (pick(), reply()).prop_map(|(pick, reply)| Act::Reply(pick, reply)),
         2 => (pick(), option::of(peer()), reply()).prop_map(|(pick, from, reply)| Act::Progress(pick, from, reply)),

@@ -4,13 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use dragnet_core::{
-    Failure, Key, LiveState, LookupTotals, Metrics, Output, PeerReport, Query, QueryEngine, QueryId,
-    QueryStats, Reply, RequestId, Route, StartError, Time,
+    CachePolicy, Failure, Key, LiveState, LookupTotals, Metrics, Output, PeerReport, Query, QueryEngine,
+    QueryId, QueryStats, Reply, RequestId, Route, StartError, Time,
 };
 use uuid::Uuid;
 
 use super::network::Toy;
-use super::scenario::{Act, Moment, Pick, Plan, ReplyPlan, RoutePlan, Scenario, Setup, Step};
+use super::scenario::{Act, Moment, Own, Pick, Plan, ReplyPlan, RoutePlan, Scenario, Setup, Step};
 
 /// All that could be seen of a run.
 pub(crate) struct Trace {
@@ -44,6 +44,7 @@ pub(crate) enum Input {
     Failure(RequestId, Failure),
     Done(RequestId, LookupTotals),
     Cancel(QueryId),
+    CancelRefreshes,
     Bar(u8),
 }
 
@@ -55,7 +56,7 @@ impl Input {
             | Self::Progress(request, ..)
             | Self::Failure(request, _)
             | Self::Done(request, _) => Some(*request),
-            Self::Tick | Self::Start(_) | Self::Cancel(_) | Self::Bar(_) => None,
+            Self::Tick | Self::Start(_) | Self::Cancel(_) | Self::CancelRefreshes | Self::Bar(_) => None,
         }
     }
 }
@@ -96,6 +97,8 @@ pub(crate) struct World {
     ended: Vec<RequestId>,
     live: Vec<QueryId>,
     finished: Vec<QueryId>,
+    /// What has been asked, for those who ask the same.
+    asked: Vec<Query<Toy>>,
     trace: Trace,
     is_loud: bool,
 }
@@ -134,6 +137,7 @@ impl World {
             ended: Vec::new(),
             live: Vec::new(),
             finished: Vec::new(),
+            asked: Vec::new(),
             trace: Trace { setup: setup.clone(), first, events: Vec::new() },
             is_loud: false,
         }
@@ -150,6 +154,7 @@ impl World {
         for query in self.live.clone() {
             self.feed(self.now, Input::Cancel(query));
         }
+        self.feed(self.now, Input::CancelRefreshes);
         self.trace
     }
 
@@ -168,6 +173,7 @@ impl World {
             Input::Failure(request, failure) => self.engine.handle_failure(at, request, failure),
             Input::Done(request, totals) => self.engine.handle_done(at, request, totals),
             Input::Cancel(query) => cancelled = Some(self.engine.cancel(at, query)),
+            Input::CancelRefreshes => self.engine.cancel_refreshes(at),
             Input::Bar(peer) => drop(self.engine.bar(at, peer)),
         }
         let outputs: Vec<_> = std::iter::from_fn(|| self.engine.poll_output()).collect();
@@ -186,8 +192,11 @@ impl World {
         started: &Option<Result<QueryId, StartError>>,
         outputs: &[Output<Toy>],
     ) {
-        if let Some(Ok(query)) = started {
-            self.live.push(*query);
+        if let (Input::Start(query), Some(Ok(id))) = (input, started) {
+            self.live.push(*id);
+            if query.config.cache != CachePolicy::Skip {
+                self.asked.push((**query).clone());
+            }
         }
         if let Some(request) = input.request() {
             let ends = |is_lookup| match input {
@@ -237,6 +246,7 @@ impl World {
         match act {
             Act::Tick => Input::Tick,
             Act::Start(plan) => Input::Start(Box::new(query(plan))),
+            Act::Repeat(which, own) => self.repeat(*which, own),
             Act::Sent(pick) => Input::Sent(self.pick(*pick, false)),
             Act::Reply(pick, reply) => Input::Reply(self.pick(*pick, false), answer(reply)),
             Act::Progress(pick, from, reply) => Input::Progress(self.pick(*pick, true), *from, answer(reply)),
@@ -247,8 +257,27 @@ impl World {
                 let all = self.live.iter().chain(&self.finished);
                 Input::Cancel(*all.chain([&never]).nth(usize::from(*index) % 5).unwrap_or(&never))
             }
+            Act::CancelRefreshes => Input::CancelRefreshes,
             Act::Bar(peer) => Input::Bar(*peer),
         }
+    }
+
+    /// Asks what was asked before, mostly of late, under its own limits; something else if nothing was.
+    fn repeat(&self, which: u8, own: &Own) -> Input {
+        let Some(earlier) = self.asked.iter().rev().nth(usize::from(which) % self.asked.len().clamp(1, 3))
+        else {
+            return Input::Tick;
+        };
+        let mut query = earlier.clone();
+        let Own { timeout, max_results, cache, max_age, candidates } = own;
+        (query.config.timeout, query.config.max_results) = (*timeout, *max_results);
+        (query.config.cache, query.config.max_age) = (*cache, *max_age);
+        for route in &mut query.routes {
+            if let (Route::Walk { candidates: first, .. }, Some(other)) = (route, candidates) {
+                first.clone_from(other);
+            }
+        }
+        Input::Start(Box::new(query))
     }
 
     fn pick(&self, pick: Pick, wants_lookup: bool) -> RequestId {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use dragnet_core::{QueryId, Reason, Reply, Step};
+use dragnet_core::{QueryId, Reply, Step};
 
 use super::super::network::Toy;
 use super::query::{Held, Voter};
+use super::share::Accepted;
 use super::{Reference, Said};
 
 impl Reference {
@@ -44,23 +45,33 @@ impl Reference {
     /// Delivers an item that is the first with its id. Whether that was the last that is wanted.
     fn take(&mut self, id: QueryId, item: &Held) -> bool {
         let asked = self.asked(id);
-        if asked.delivered.contains(&item.item.id) {
+        if asked.has_delivered(item.item.id) {
             asked.duplicate += 1;
             return false;
         }
-        self.give(id, item, 1, Reason::EnoughResults)
+        self.give(id, item, 1)
     }
 
-    fn give(&mut self, id: QueryId, held: &Held, votes: u32, enough: Reason) -> bool {
+    /// Gives an item to all whom the work serves. Whether that was the last that is wanted.
+    fn give(&mut self, work: QueryId, held: &Held, votes: usize) -> bool {
         let now = self.now;
-        let asked = self.asked(id);
-        let found = asked.found(now, held, votes);
-        let has_enough = asked.delivered.len() == asked.query.config.max_results;
-        self.said.push(Said::Found(id, found));
-        if has_enough {
-            self.finish(id, enough);
+        let asked = self.asked(work);
+        let enough = asked.enough();
+        asked.accepted.push(Accepted { held: held.clone(), votes, at: now });
+        let ids: Vec<QueryId> = asked.askers.iter().map(|asker| asker.id).collect();
+        for id in ids {
+            let asked = self.asked(work);
+            let asker = asked.askers.iter_mut().find(|asker| asker.id == id).expect("each is served once");
+            let found = asker.found(now, held, votes, now);
+            let has_enough = asker.results == asker.max_results;
+            if !asker.is_refresh {
+                self.said.push(Said::Found(id, found));
+            }
+            if has_enough {
+                self.finish(id, enough);
+            }
         }
-        has_enough
+        !self.asked.iter().any(|asked| asked.id == work)
     }
 
     /// Holds an item, or counts a vote for one that is held.
@@ -72,16 +83,17 @@ impl Reference {
         asked.duplicate += u32::from(!same_id.is_empty());
         asked.conflicting += u32::from(same_id.iter().any(|held| held.item != item.item));
         let has_voted = same_id.iter().any(|held| held.voters.iter().any(|(other, _)| *other == voter));
-        if has_voted || asked.delivered.contains(&item.item.id) {
+        if has_voted || asked.has_delivered(item.item.id) {
             return false;
         }
         let versions = same_id.len();
         let known = asked.held.iter().position(|held| held.item == item.item);
         let is_full = asked.held.len() >= caps.held_max
             || versions >= caps.versions_max.max(1)
-            || *held_of_reply >= asked.query.config.max_results;
+            || *held_of_reply >= asked.wanted();
         if known.is_none() && is_full {
             asked.dropped += 1;
+            asked.sharing.cut(asked.wanted());
             return false;
         }
         let place = known.unwrap_or_else(|| {
@@ -99,8 +111,8 @@ impl Reference {
         let item = asked.held[place].clone();
         let votes = asked.votes(&item);
         let is_elected =
-            asked.quorum().is_some_and(|quorum| votes >= quorum) && !asked.delivered.contains(&item.item.id);
-        is_elected && self.give(id, &item, votes as u32, Reason::QuorumReached)
+            asked.quorum().is_some_and(|quorum| votes >= quorum) && !asked.has_delivered(item.item.id);
+        is_elected && self.give(id, &item, votes)
     }
 
     pub(super) fn take_in(&mut self, query: QueryId, step: Step, reply: &Reply<Toy>) {

@@ -4,7 +4,7 @@ use dragnet_core::{Network, QueryId, Reason, Step};
 
 use super::super::network::{PEERS, Toy};
 use super::lane::{Candidate, Lane, Next, State};
-use super::query::Asked;
+use super::query::{Asked, Asker};
 use super::{Place, Reference, Said};
 
 impl Reference {
@@ -65,7 +65,12 @@ impl Reference {
             }
         }
         if !is_open {
-            self.finish(query, if have_converged { Reason::Converged } else { Reason::Exhausted });
+            let reason = if have_converged { Reason::Converged } else { Reason::Exhausted };
+            self.keep_whole(query, reason);
+            let ids: Vec<QueryId> = self.asked(query).askers.iter().map(|asker| asker.id).collect();
+            for id in ids {
+                self.finish(id, reason);
+            }
         }
     }
 
@@ -127,7 +132,9 @@ impl Reference {
         self.peers.get(peer).in_flight += 1;
         self.withdraw_if_full(query, step, peer);
         self.own(query, step, peer);
-        self.said.push(Said::Begun((query, step, Some(peer))));
+        let name = self.asked(query).asker();
+        self.lane(query, step).get(peer).name = Some(name);
+        self.said.push(Said::Begun((name, step, Some(peer))));
     }
 
     /// The other walks to the target may not have a peer that this one contacts.
@@ -193,40 +200,57 @@ impl Reference {
         }
     }
 
-    /// Ends a query: what is in flight for it is released in the order in which it was chosen.
+    /// Ends a query; with the last one its work, whose contacts are released in the order in which they
+    /// were chosen.
     pub(super) fn finish(&mut self, query: QueryId, reason: Reason) {
-        let place = self.asked.iter().position(|asked| asked.id == query).expect("a query ends once");
-        let mut asked = self.asked.remove(place);
+        let is_its = |asked: &Asked| asked.askers.iter().any(|asker| asker.id == query);
+        let place = self.asked.iter().position(is_its).expect("a query ends once");
+        let asked = &mut self.asked[place];
+        let position = asked.askers.iter().position(|asker| asker.id == query).expect("it is there");
+        let mut asker = asked.askers.remove(position);
+        if !asker.is_refresh {
+            let rest = asked.rest();
+            let wanted = asker.max_results - asker.results;
+            let given = if reason == Reason::Cancelled { 0 } else { wanted.min(rest.len()) };
+            asker.withheld = (asked.undelivered() - given) as u32;
+            for held in rest.into_iter().take(given) {
+                let found = asker.found(self.now, &held, asked.votes(&held), self.now);
+                self.said.push(Said::Found(query, found));
+            }
+        }
+        self.keep_enough(place, &asker, reason);
+        if self.asked[place].askers.is_empty() {
+            self.release(place, &asker, reason);
+        }
+        let stats = self.asked[place].stats(&asker, self.now);
+        if self.asked[place].askers.is_empty() {
+            self.asked.remove(place);
+        }
+        if !asker.is_refresh {
+            self.said.push(Said::Finished(query, reason, asker.results, stats, None));
+        }
+    }
+
+    fn release(&mut self, place: usize, last: &Asker, reason: Reason) {
         // What the clock slept through is not the peers' fault.
-        let at = match reason {
-            Reason::DeadlineReached => asked.started + asked.query.config.timeout,
-            _ => self.now,
-        };
-        let rest = asked.rest();
-        let wanted = asked.query.config.max_results - asked.delivered.len();
-        let given = if reason == Reason::Cancelled { 0 } else { wanted.min(rest.len()) };
-        asked.withheld = (asked.undelivered() - given) as u32;
-        for held in rest.into_iter().take(given) {
-            let votes = asked.votes(&held) as u32;
-            self.said.push(Said::Found(query, asked.found(self.now, &held, votes)));
-        }
+        let at = if reason == Reason::DeadlineReached { last.deadline } else { self.now };
+        let work = self.asked[place].id;
         for peer in 0..PEERS {
-            self.peers.get(peer).waiting.retain(|(other, _)| *other != query);
+            self.peers.get(peer).waiting.retain(|(other, _)| *other != work);
         }
-        for (_, step, contact) in asked.in_flight() {
+        for (_, step, contact, name) in self.asked[place].in_flight() {
             let peer = contact.map(|(peer, ..)| peer);
-            self.said.push(Said::Released(Some((query, step, peer))));
+            self.said.push(Said::Released(Some((name, step, peer))));
             let Some((peer, state, sent)) = contact else { continue };
             self.leave(peer);
             if state == State::Overdue {
                 self.peers.given_up(peer, at.since(sent));
                 if reason == Reason::DeadlineReached {
+                    let asked = &mut self.asked[place];
                     asked.failed = asked.failed.saturating_add(1);
                     self.peers.failure(peer);
                 }
             }
         }
-        let stats = asked.stats(self.now);
-        self.said.push(Said::Finished(query, reason, asked.delivered.len(), stats));
     }
 }

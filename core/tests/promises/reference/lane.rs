@@ -1,6 +1,6 @@
 //! The candidates of one lane.
 
-use dragnet_core::{Distance, Key, Network, Step, Time};
+use dragnet_core::{Distance, Key, Network, QueryId, Step, Time};
 
 use super::super::network::Toy;
 
@@ -8,8 +8,8 @@ pub(super) struct Lane {
     pub(super) step: Step,
     /// Where a walk goes.
     pub(super) target: Option<Key>,
-    /// A lookup in flight, and when it began in the order of things.
-    pub(super) lookup: Option<u64>,
+    /// A lookup in flight: when it began in the order of things, and in whose name.
+    pub(super) lookup: Option<(u64, QueryId)>,
     /// Whether a route at its end has converged.
     pub(super) ended: Option<bool>,
     /// The next to be asked first.
@@ -24,6 +24,8 @@ pub(super) struct Candidate {
     pub(super) chosen: u64,
     pub(super) timer_set: u64,
     pub(super) sent: Time,
+    /// In whose name.
+    pub(super) name: Option<QueryId>,
     /// Whether the transport has said so.
     pub(super) is_sent: bool,
 }
@@ -92,7 +94,7 @@ impl Lane {
         }
         let state = State::New;
         let (chosen, timer_set, sent) = (0, 0, Time::ZERO);
-        let candidate = Candidate { peer, rank, state, chosen, timer_set, sent, is_sent: false };
+        let candidate = Candidate { peer, rank, state, chosen, timer_set, sent, is_sent: false, name: None };
         self.candidates.insert(place, candidate);
         is_full
     }

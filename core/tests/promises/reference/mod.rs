@@ -6,21 +6,25 @@ mod follow;
 mod lane;
 mod peers;
 mod query;
+mod share;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use dragnet_core::{
-    Failure, Found, LookupTotals, Network, Output, Query, QueryEngine, QueryId, QueryStats, Reason, Reply,
-    RequestId, Route, StartError, Step, Time,
+    CachePolicy, Failure, Found, LookupTotals, Network, Output, Query, QueryConfig, QueryEngine, QueryId,
+    QueryStats, Reason, Reply, RequestId, Route, StartError, Step, Time,
 };
 
 use self::lane::State;
 use self::peers::Peers;
-use self::query::{Asked, Timer};
+use self::query::{Asked, Asker, Timer};
+pub(crate) use self::share::is_same;
+use self::share::{Sharing, Shelf};
 use super::check::{Verdict, ensure};
 use super::network::Toy;
 use super::scenario::{Scenario, Setup};
-use super::world::{Event, Input, run};
+use super::world::{Event, Input, View, run};
 
 /// From here on even the longest half-life has taken a step, which the reference does not know of.
 const DECAYED: Time = Time::from_nanos(u64::MAX - u64::MAX % 64);
@@ -35,6 +39,9 @@ pub(crate) fn the_engine_says_what_the_reference_says(scenario: &Scenario) -> Ve
         ensure(said == heard, || {
             format!("{event}: the engine said\n{heard:#?}\nand the reference\n{said:#?}")
         })?;
+        let view = &event.view;
+        let (shown, expected) = ((view.timeout, Shown::of(view)), (reference.timeout(), reference.shown()));
+        ensure(shown == expected, || format!("{event}: the engine shows {shown:?}, and not {expected:?}"))?;
     }
     Ok(())
 }
@@ -48,7 +55,38 @@ enum Said {
     Begun(Place),
     Released(Option<Place>),
     Found(QueryId, Found<Toy>),
-    Finished(QueryId, Reason, usize, QueryStats),
+    /// With the age of the kept answer, if it was one, and whether it was stale.
+    Finished(QueryId, Reason, usize, QueryStats, Option<(Duration, bool)>),
+}
+
+/// What the engine shows of what is shared.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+struct Shown {
+    work: usize,
+    refreshes: usize,
+    entries: u64,
+    evicted: u64,
+    joined: u64,
+    hits: u64,
+    stale_hits: u64,
+    misses: u64,
+    refreshed: u64,
+}
+
+impl Shown {
+    fn of(View { live, metrics, .. }: &View) -> Self {
+        Self {
+            work: live.work,
+            refreshes: live.refreshes,
+            entries: metrics.cache_entries,
+            evicted: metrics.cache_evicted,
+            joined: metrics.queries_joined,
+            hits: metrics.cache_hits,
+            stale_hits: metrics.cache_stale_hits,
+            misses: metrics.cache_misses,
+            refreshed: metrics.cache_refreshes,
+        }
+    }
 }
 
 fn translate(output: &Output<Toy>, requests: &mut Vec<(RequestId, Place)>) -> Said {
@@ -62,7 +100,8 @@ fn translate(output: &Output<Toy>, requests: &mut Vec<(RequestId, Place)>) -> Sa
         Output::Release { request } => Said::Released(place_of(requests, *request)),
         Output::Found { query, found } => Said::Found(*query, found.clone()),
         Output::Finished { query, outcome } => {
-            Said::Finished(*query, outcome.reason, outcome.results, outcome.stats)
+            let cached = outcome.cached.map(|cached| (cached.age, cached.is_stale));
+            Said::Finished(*query, outcome.reason, outcome.results, outcome.stats, cached)
         }
         other => panic!("the reference knows no {other:?}"),
     }
@@ -106,8 +145,12 @@ fn first_candidates(query: &Query<Toy>, local: u8) -> Vec<Vec<u8>> {
 struct Reference {
     setup: Setup,
     now: Time,
-    /// Live ones.
+    /// What is under way.
     asked: Vec<Asked>,
+    /// Queries, and the work of each.
+    works: Vec<(QueryId, QueryId)>,
+    shelf: Shelf,
+    shown: Shown,
     peers: Peers,
     /// Grows with everything that happens, and puts it in order.
     sequence: u64,
@@ -125,6 +168,9 @@ impl Reference {
             setup: setup.clone(),
             now: Time::ZERO,
             asked: Vec::new(),
+            works: Vec::new(),
+            shelf: Shelf::new(&setup.config.cache),
+            shown: Shown::default(),
             peers: Peers::new(&setup.config.reputation),
             sequence: 0,
             ready: VecDeque::new(),
@@ -137,10 +183,13 @@ impl Reference {
         self.now = self.now.max(event.at);
         self.pass_time();
         let place = event.input.request().and_then(|request| place_of(requests, request));
+        let work_of = |query| self.works.iter().find(|(other, _)| *other == query).map(|(_, work)| *work);
+        let place = place.and_then(|(query, step, peer)| Some((work_of(query)?, step, peer)));
         let place = place.filter(|place| self.is_open(*place));
         match (&event.input, place) {
             (Input::Start(query), _) => self.start(query, event.started.as_ref().expect("it was started")),
             (Input::Cancel(query), _) => self.cancel(*query, event.cancelled == Some(true)),
+            (Input::CancelRefreshes, _) => self.cancel_refreshes(),
             (Input::Bar(peer), _) => self.peers.bar(self.now, *peer),
             (Input::Sent(_), Some((query, step, Some(peer)))) => self.sent(query, step, peer),
             (Input::Reply(_, reply), Some((query, step, Some(peer)))) => self.reply(query, step, peer, reply),
@@ -167,14 +216,30 @@ impl Reference {
     }
 
     fn start(&mut self, query: &Query<Toy>, started: &Result<QueryId, StartError>) {
-        let (live, max) = (self.asked.len(), self.setup.config.caps.queries_max);
+        let (live, max) = (self.live(), self.setup.config.caps.queries_max);
         let checked = QueryEngine::check(&self.setup.config, query);
         let expected =
             if live < max { checked } else { Err(StartError::Busy { what: "queries live", live, max }) };
         assert_eq!(started.as_ref().err(), expected.as_ref().err(), "the engine admits what it should");
         let Ok(id) = *started else { return };
+        let has_time = !query.config.timeout.is_zero() && self.now != Time::MAX;
+        if query.config.cache != CachePolicy::Skip && has_time {
+            self.start_sharing(id, query);
+        } else {
+            self.begin(id, query, Sharing::default(), None);
+        }
+        self.make_room();
+    }
+
+    /// Begins work for a query, or for a refresh that is wanted so far and so long.
+    fn begin(&mut self, id: QueryId, query: &Query<Toy>, sharing: Sharing, refresh: Option<Asker>) {
         let sequence = self.next();
-        self.asked.push(Asked::new(id, query, self.now, sequence));
+        let QueryConfig { timeout, max_results, .. } = query.config;
+        let own = || Asker::new(id, self.now, timeout, sequence, max_results);
+        let mut asked = Asked::new(id, query, sharing);
+        asked.askers.push(refresh.unwrap_or_else(own));
+        self.asked.push(asked);
+        self.works.push((id, id));
         for (index, candidates) in first_candidates(query, self.setup.local).iter().enumerate() {
             self.offer(id, Step::Route(index as u16), candidates, usize::MAX);
         }
@@ -187,14 +252,15 @@ impl Reference {
         {
             let step = Step::Route(index as u16);
             let sequence = self.next();
-            self.lane(id, step).lookup = Some(sequence);
+            self.lane(id, step).lookup = Some((sequence, id));
             self.said.push(Said::Begun((id, step, None)));
         }
         self.mark_ready(id);
     }
 
     fn cancel(&mut self, query: QueryId, was_live: bool) {
-        let is_live = self.asked.iter().any(|asked| asked.id == query);
+        let mut askers = self.asked.iter().flat_map(|asked| &asked.askers);
+        let is_live = askers.any(|asker| asker.id == query && !asker.is_refresh);
         assert_eq!(was_live, is_live, "a live query can be cancelled, and no other");
         if is_live {
             self.finish(query, Reason::Cancelled);
@@ -287,8 +353,9 @@ impl Reference {
             asked.overdue += 1;
             return self.mark_ready(query);
         }
+        let name = candidate.name.expect("it was made");
         let waited = asked.request_timeout();
-        self.said.push(Said::Released(Some((query, step, Some(peer)))));
+        self.said.push(Said::Released(Some((name, step, Some(peer)))));
         self.peers.given_up(peer, waited);
         self.fail(query, step, peer, Failure::TimedOut);
     }

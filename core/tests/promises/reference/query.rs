@@ -1,4 +1,4 @@
-//! One live query.
+//! One piece of work, and the queries that it serves.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeSet;
@@ -8,20 +8,22 @@ use dragnet_core::{Delivery, Found, Query, QueryId, QueryStats, Route, Step, Tim
 
 use super::super::network::{Note, Toy};
 use super::lane::{Lane, State};
+use super::share::{Accepted, Sharing};
 
 pub(super) struct Asked {
+    /// The query that began it.
     pub(super) id: QueryId,
     pub(super) query: Query<Toy>,
-    pub(super) started: Time,
-    deadline_set: u64,
+    /// Whom it serves.
+    pub(super) askers: Vec<Asker>,
+    pub(super) sharing: Sharing,
     pub(super) lanes: Vec<Lane>,
-    /// The ids of what was delivered.
-    pub(super) delivered: Vec<u8>,
+    /// What was delivered to all.
+    pub(super) accepted: Vec<Accepted>,
     /// What has been given, where it is held back: each item once, in the order in which it came.
     pub(super) held: Vec<Held>,
     /// Which routes have named a candidate of the fetch lane.
     pub(super) named: Vec<(u8, Step)>,
-    pub(super) first_item: Option<Duration>,
     pub(super) contacted: u32,
     pub(super) replied: u32,
     pub(super) failed: u32,
@@ -30,9 +32,47 @@ pub(super) struct Asked {
     pub(super) invalid: u32,
     pub(super) duplicate: u32,
     pub(super) conflicting: u32,
-    pub(super) withheld: u32,
     pub(super) dropped: u32,
     pub(super) barred: u32,
+}
+
+/// One who waits for the answer.
+#[derive(Clone)]
+pub(super) struct Asker {
+    pub(super) id: QueryId,
+    pub(super) started: Time,
+    pub(super) deadline: Time,
+    pub(super) deadline_set: u64,
+    pub(super) max_results: usize,
+    pub(super) is_refresh: bool,
+    pub(super) results: usize,
+    pub(super) first_item: Option<Duration>,
+    pub(super) withheld: u32,
+}
+
+impl Asker {
+    pub(super) fn new(id: QueryId, now: Time, timeout: Duration, sequence: u64, max_results: usize) -> Self {
+        Self {
+            id,
+            started: now,
+            deadline: now + timeout,
+            deadline_set: sequence,
+            max_results,
+            is_refresh: false,
+            results: 0,
+            first_item: None,
+            withheld: 0,
+        }
+    }
+
+    /// Counts an item as delivered, which was delivered first at a time.
+    pub(super) fn found(&mut self, now: Time, held: &Held, votes: usize, at: Time) -> Found<Toy> {
+        self.results += 1;
+        let elapsed = now.since(self.started);
+        self.first_item.get_or_insert(elapsed);
+        let Held { item, from, response_time, .. } = *held;
+        Found { item, from, response_time, elapsed, votes: votes as u32, age: now.since(at) }
+    }
 }
 
 /// An item, who gave it first, and all who did.
@@ -68,7 +108,7 @@ impl Timer {
 }
 
 impl Asked {
-    pub(super) fn new(id: QueryId, query: &Query<Toy>, now: Time, sequence: u64) -> Self {
+    pub(super) fn new(id: QueryId, query: &Query<Toy>, sharing: Sharing) -> Self {
         let routes = query.routes.iter().enumerate().map(|(index, route)| {
             let step = Step::Route(index as u16);
             match route {
@@ -79,13 +119,12 @@ impl Asked {
         Self {
             id,
             query: query.clone(),
-            started: now,
-            deadline_set: sequence,
+            askers: Vec::new(),
+            sharing,
             lanes: routes.chain([Lane::new(Step::Fetch, None)]).collect(),
-            delivered: Vec::new(),
+            accepted: Vec::new(),
             held: Vec::new(),
             named: Vec::new(),
-            first_item: None,
             contacted: 0,
             replied: 0,
             failed: 0,
@@ -94,7 +133,6 @@ impl Asked {
             invalid: 0,
             duplicate: 0,
             conflicting: 0,
-            withheld: 0,
             dropped: 0,
             barred: 0,
         }
@@ -130,8 +168,11 @@ impl Asked {
 
     pub(super) fn timers(&self) -> Vec<Timer> {
         let query = self.id;
-        let at = self.started + self.query.config.timeout;
-        let mut timers = vec![Timer { at, is_contact: false, set: self.deadline_set, query, contact: None }];
+        let deadline = |asker: &Asker| {
+            let (at, set, query) = (asker.deadline, asker.deadline_set, asker.id);
+            Timer { at, is_contact: false, set, query, contact: None }
+        };
+        let mut timers: Vec<Timer> = self.askers.iter().map(deadline).collect();
         for lane in &self.lanes {
             for candidate in lane.candidates.iter().filter(|candidate| candidate.state.is_in_flight()) {
                 let soft = self.soft_timeout().min(self.request_timeout());
@@ -144,20 +185,26 @@ impl Asked {
         timers
     }
 
-    /// Counts an item as delivered.
-    pub(super) fn found(&mut self, now: Time, held: &Held, votes: u32) -> Found<Toy> {
-        self.delivered.push(held.item.id);
-        let elapsed = now.since(self.started);
-        self.first_item.get_or_insert(elapsed);
-        let Held { item, from, response_time, .. } = *held;
-        Found { item, from, response_time, elapsed, votes, age: Duration::ZERO }
+    /// Whether an item of this id was delivered to all.
+    pub(super) fn has_delivered(&self, id: u8) -> bool {
+        self.accepted.iter().any(|accepted| accepted.held.item.id == id)
+    }
+
+    /// In whose name contacts are made: the first that has not ended and left a refresh behind.
+    pub(super) fn asker(&self) -> QueryId {
+        self.askers.iter().min_by_key(|asker| asker.is_refresh).expect("work ends with its last query").id
+    }
+
+    /// What any of those who wait wants at most.
+    pub(super) fn wanted(&self) -> usize {
+        self.askers.iter().map(|asker| asker.max_results).max().unwrap_or(0)
     }
 
     /// What is left to deliver at the end: of each id the best, those with the most votes first.
     pub(super) fn rest(&self) -> Vec<Held> {
         let mut best: Vec<Held> = Vec::new();
         let agreement = self.agreement();
-        let left = self.held.iter().filter(|held| !self.delivered.contains(&held.item.id));
+        let left = self.held.iter().filter(|held| !self.has_delivered(held.item.id));
         for held in left.filter(|held| self.votes(held) >= agreement) {
             match best.iter_mut().find(|other| other.item.id == held.item.id) {
                 Some(other) if self.is_better(held, other) => *other = held.clone(),
@@ -173,7 +220,7 @@ impl Asked {
     /// How many ids were given and not delivered.
     pub(super) fn undelivered(&self) -> usize {
         let ids: BTreeSet<u8> = self.held.iter().map(|held| held.item.id).collect();
-        ids.iter().filter(|id| !self.delivered.contains(id)).count()
+        ids.iter().filter(|id| !self.has_delivered(**id)).count()
     }
 
     fn is_better(&self, one: &Held, other: &Held) -> bool {
@@ -223,7 +270,7 @@ impl Asked {
         self.query.config.delivery != Delivery::Immediate || self.agreement() > 1
     }
 
-    pub(super) fn stats(&self, now: Time) -> QueryStats {
+    pub(super) fn stats(&self, asker: &Asker, now: Time) -> QueryStats {
         let mut stats = QueryStats::default();
         stats.contacted = self.contacted;
         stats.replied = self.replied;
@@ -233,27 +280,28 @@ impl Asked {
         stats.invalid = self.invalid;
         stats.duplicate = self.duplicate;
         stats.conflicting = self.conflicting;
-        stats.withheld = self.withheld;
+        stats.withheld = asker.withheld;
         stats.dropped = self.dropped;
         stats.barred = self.barred;
-        stats.first_item = self.first_item;
-        stats.total = now.since(self.started);
+        stats.first_item = asker.first_item;
+        stats.total = now.since(asker.started);
         stats
     }
 }
 
-/// When it was chosen, its lane, and, if it is a contact, its peer, its state and when it began.
-pub(super) type InFlight = (u64, Step, Option<(u8, State, Time)>);
+/// When it was chosen, its lane, and, if it is a contact, its peer, its state and when it began; and in
+/// whose name.
+pub(super) type InFlight = (u64, Step, Option<(u8, State, Time)>, QueryId);
 
 impl Asked {
     /// The contacts and lookups in flight, in the order in which they were chosen.
     pub(super) fn in_flight(&self) -> Vec<InFlight> {
         let mut all = Vec::new();
         for lane in &self.lanes {
-            all.extend(lane.lookup.map(|chosen| (chosen, lane.step, None)));
+            all.extend(lane.lookup.map(|(chosen, name)| (chosen, lane.step, None, name)));
             for candidate in lane.candidates.iter().filter(|candidate| candidate.state.is_in_flight()) {
                 let contact = (candidate.peer, candidate.state, candidate.sent);
-                all.push((candidate.chosen, lane.step, Some(contact)));
+                all.push((candidate.chosen, lane.step, Some(contact), candidate.name.expect("it was made")));
             }
         }
         all.sort_by_key(|(chosen, ..)| *chosen);
