@@ -10,7 +10,7 @@ fn the_engine_keeps_its_promises_on_every_known_input_sequence() {
         &runs,
         &["Contact {", "Lookup {", "Release {", "Found {", "EnoughResults", "Converged", "Exhausted"],
     );
-    leads_to(&runs, &["DeadlineReached", "Cancelled", "Busy {", "Limit {"]);
+    leads_to(&runs, &["DeadlineReached", "Cancelled", "QuorumReached", "votes: 2", "Busy {", "Limit {"]);
 }
 
 #[test]
