@@ -277,10 +277,15 @@ impl<N: Network> PeerTable<N> {
         if self.idle.is_empty() {
             return None;
         }
+        // Drawn first and looked at then: none is in the cache, and so they are waited for together.
+        let mut drawn = [0; EVICTION_SAMPLE];
+        for index in &mut drawn {
+            let position = self.draw_below(self.idle.len());
+            *index = self.idle[position];
+        }
+        drawn.iter().for_each(|index| self.touch(PeerIndex(*index)));
         let mut least: Option<(u64, u32)> = None;
-        for _ in 0..EVICTION_SAMPLE {
-            let drawn = self.draw_below(self.idle.len());
-            let index = self.idle[drawn];
+        for index in drawn {
             let evidence = self.standings[index as usize].reputation.evidence(now, &self.config);
             if least.is_none_or(|(least, _)| evidence < least) {
                 least = Some((evidence, index));
