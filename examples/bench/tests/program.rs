@@ -1,0 +1,84 @@
+//! The program as its users run it.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+fn bench(args: &[&str]) -> std::process::Output {
+    let output = Command::new(env!("CARGO_BIN_EXE_dragnet-bench")).args(args).output();
+    output.expect("the program runs")
+}
+
+#[test]
+fn policies_prints_a_row_for_every_share_of_dead_peers_and_every_policy() {
+    let output = bench(&["policies", "--peers", "300", "--lookups", "20", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    let rows = report["rows"].as_array().expect("rows");
+    let policies = ["fixed-10s", "fixed-5s", "fixed-1s", "fixed-0.4s", "fixed-10s-fan-out-10", "dragnet"];
+    let expected = [0.0, 0.15, 0.3, 0.5].map(|dead| policies.map(|policy| (dead, policy)));
+    let named = rows.iter().map(|row| (row["dead"].as_f64().unwrap(), row["policy"].as_str().unwrap()));
+    assert_eq!(named.collect::<Vec<_>>(), expected.as_flattened());
+    for row in rows {
+        for figure in ["p50_ms", "p95_ms", "p99_ms", "contacts_per_lookup", "found_share"] {
+            assert!(row[figure].as_f64().is_some_and(|figure| figure > 0.0), "{figure} of {row}");
+        }
+    }
+    assert_eq!(report["slow_rows"].as_array().map(Vec::len), Some(2 * policies.len()));
+    assert_eq!(report["ratios"].as_array().map(Vec::len), Some(4));
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused() {
+    let output = bench(&["policies", "--lookups", "0"]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("--lookups is 0"), "{error}");
+}
+
+#[test]
+fn live_prints_a_row_for_every_condition_and_client() {
+    let small = ["--nodes", "5", "--lookups", "3", "--concurrency", "1,2", "--rounds", "1", "--json"];
+    let output = bench(&[&["live", "--conditions", "healthy,lying"], &small[..]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    let rows = report["rows"].as_array().expect("rows");
+    let clients = ["libp2p-kad", "libp2p-kad-tuned", "delegated", "driven", "raw"];
+    let mut expected = Vec::new();
+    for condition in ["healthy", "lying"] {
+        for concurrency in [1, 2] {
+            expected.extend(clients.map(|client| (condition, concurrency, client)));
+        }
+    }
+    let named = rows.iter().map(|row| {
+        let text = |name: &str| row[name].as_str().unwrap();
+        (text("condition"), row["concurrency"].as_u64().unwrap(), text("client"))
+    });
+    assert_eq!(named.collect::<Vec<_>>(), expected);
+    for row in rows {
+        assert_eq!(row["lookups"], 3, "{row}");
+        assert_eq!(row["found_share"], 1.0, "{row}");
+        for figure in [
+            "first_p50_ms",
+            "first_p95_ms",
+            "p50_ms",
+            "p95_ms",
+            "p99_ms",
+            "lookups_per_second",
+            "contacts_per_second",
+            "cpu_ms_per_lookup",
+        ] {
+            assert!(row[figure].as_f64().is_some_and(|figure| figure > 0.0), "{figure} of {row}");
+        }
+    }
+    // The driven client beside each other.
+    assert_eq!(report["ratios"].as_array().map(Vec::len), Some(2 * 2 * (clients.len() - 1)));
+}
+
+#[test]
+fn a_network_of_nobody_is_refused() {
+    let output = bench(&["live", "--nodes", "1"]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("--nodes is 1"), "{error}");
+}
