@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dragnet_core::{Delivery, EngineConfig, Item, Key, Outcome, Query, QueryConfig, Reason, Time};
+use dragnet_core::{Caps, Delivery, EngineConfig, Item, Key, Outcome, Query, QueryConfig, Reason, Time};
 use dragnet_sim::{
     AskId, Fault, FaultKind, LatencyModel, PeerId, QueryRun, Request, Share, Sim, SimConfig, SimItem, SimNet,
     Whom, sound,
@@ -226,6 +226,33 @@ fn sybils_stand_nearer_to_the_target_than_anybody_and_answer() {
     });
     assert!(sybils >= 20, "{sybils} answered");
     assert_eq!(outcome(&run).reason, Reason::Converged, "on the sybils");
+}
+
+#[test]
+fn walks_among_nothing_but_sybils_end_within_their_caps_and_by_their_deadline() {
+    const ROUTES: usize = 4;
+    const CANDIDATES: usize = 40;
+    let kind = FaultKind::Sybils { count: 60 };
+    let caps = Caps { candidates_max: CANDIDATES, ..Caps::default() };
+    let ends = |timeout: Duration| {
+        let (mut sim, key, _) = network([Fault::new(kind, Whom::All)]);
+        let config = QueryConfig::default().with_timeout(timeout);
+        let query = Query::new(Request::Get(key)).disjoint(key, ROUTES).config(config);
+        let client = sim.client(EngineConfig::default().with_caps(caps.clone()));
+        let asked = sim.ask(client, Time::ZERO, query);
+        sim.run();
+        let run = sim.query(asked).clone();
+        let outcome = outcome(&run).clone();
+        assert!(run.found.is_empty() && outcome.stats.dropped > 0, "{outcome:?}");
+        assert!(outcome.stats.contacted as usize <= ROUTES * CANDIDATES, "{outcome:?}");
+        (outcome.reason, outcome.stats.total, outcome.stats.contacted)
+    };
+    let (reason, total, contacted) = ends(Duration::from_secs(60));
+    assert!(matches!(reason, Reason::Converged | Reason::Exhausted), "{reason:?}");
+    assert!(total < Duration::from_secs(60) && contacted > 40, "{total:?} {contacted}");
+    let second = Duration::from_secs(1);
+    assert_eq!(ends(second).1, second);
+    assert_eq!(ends(second).0, Reason::DeadlineReached);
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(crate) struct Ballot<N: Network> {
     held: usize,
     /// The fetch lane's candidates that routes have named, and by which, if routes are who votes.
     named: Vec<(Voter, Routes)>,
+    /// Whether a name has added to votes since it was last looked who is elected by that.
+    has_new_names: bool,
 }
 
 /// A set of routes, by index: there are at most 64 where they vote.
@@ -109,7 +111,15 @@ pub(crate) struct Place {
 
 impl<N: Network> Ballot<N> {
     pub(crate) const fn new(rules: Rules, selector: Option<Arc<dyn Selector<N>>>) -> Self {
-        Self { rules, selector, entries: Vec::new(), by_id: HashTable::new(), held: 0, named: Vec::new() }
+        Self {
+            rules,
+            selector,
+            entries: Vec::new(),
+            by_id: HashTable::new(),
+            held: 0,
+            named: Vec::new(),
+            has_new_names: false,
+        }
     }
 
     /// Counts a vote. `has_room` says whether its reply may bring one more item.
@@ -179,19 +189,22 @@ impl<N: Network> Ballot<N> {
         let versions = self.entries.iter_mut().flat_map(|entry| &mut entry.versions);
         for vote in versions.flat_map(|version| &mut version.votes).filter(|vote| vote.voter == voter) {
             vote.routes |= bit;
+            self.has_new_names = true;
         }
     }
 
     /// An item that is to be delivered, since routes have named those that gave it.
-    pub(crate) fn elected_by_name(&self) -> Option<Place> {
-        if self.named.is_empty() {
+    pub(crate) fn elected_by_name(&mut self) -> Option<Place> {
+        if !self.has_new_names {
             return None;
         }
         let held = self.entries.iter().enumerate().filter(|(_, entry)| !entry.is_delivered);
         let mut places = held.flat_map(|(entry, Entry { versions, .. })| {
             (0..versions.len()).map(move |version| Place { entry, version })
         });
-        places.find_map(|place| self.elected(place))
+        let elected = places.find_map(|place| self.elected(place));
+        self.has_new_names = elected.is_some();
+        elected
     }
 
     /// Of each id that was not delivered the best item on which enough agree, those with the most votes

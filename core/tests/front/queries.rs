@@ -1,7 +1,7 @@
 //! What a handle gives its asker.
 
 use dragnet_core::front::{DriverGone, Event};
-use dragnet_core::{Failure, LookupTotals, Query, QueryConfig, Reason, Reply, RequestId, Route};
+use dragnet_core::{Delivery, Failure, LookupTotals, Query, QueryConfig, Reason, Reply, RequestId, Route};
 use futures::stream::{FusedStream, Stream, StreamExt};
 
 use crate::kit::{Manner, Rig, ask, ms, ready, walk, word};
@@ -39,6 +39,23 @@ fn collect_gives_what_was_found_and_the_outcome() {
     let (found, outcome) = rig.block_on(handle.collect()).expect("an outcome");
     assert_eq!(found.iter().map(|found| found.item.id).collect::<Vec<_>>(), [0, 1, 2]);
     assert_eq!((outcome.reason, outcome.results), (Reason::EnoughResults, 3));
+    rig.assert_empty(&wire);
+}
+
+#[test]
+fn what_was_held_back_comes_with_the_end_and_marked_with_its_votes() {
+    let (mut rig, wire) = Rig::new();
+    wire.answers(1, ms(10), (0..30).map(word));
+    wire.answers(2, ms(20), [word(7), word(9)]);
+    wire.answers(3, ms(30), [word(9)]);
+    wire.silent([4]);
+    let config = QueryConfig::low_latency().with_fan_out(4).with_max_results(12);
+    let mut handle = rig.query(ask([1, 2, 3, 4]).config(config.with_delivery(Delivery::BestAtEnd)));
+    let first = rig.block_on(handle.next()).expect("an item");
+    assert_eq!((first.item.id, first.from, first.votes, first.elapsed), (9, Some(1), 3, ms(2_000)));
+    let (rest, outcome) = rig.block_on(handle.collect()).expect("an outcome");
+    assert_eq!((rest.len(), rest[0].item.id, rest[0].votes), (11, 7, 2));
+    assert_eq!((outcome.reason, outcome.results, outcome.stats.dropped), (Reason::DeadlineReached, 12, 18));
     rig.assert_empty(&wire);
 }
 
