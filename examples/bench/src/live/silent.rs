@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use dragnet_libp2p::KAD_PROTOCOL;
 use futures::future::BoxFuture;
@@ -18,12 +19,15 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
 
+/// Longer than anybody here waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(12);
+
 #[derive(Default)]
 pub(super) struct Silent {
     events: VecDeque<ToSwarm<Infallible, Infallible>>,
 }
 
-/// Keeps each stream until its other end is closed.
+/// Keeps each stream until its other end is closed or has waited long enough.
 #[derive(Default)]
 pub(super) struct Holding(FuturesUnordered<BoxFuture<'static, ()>>);
 
@@ -98,6 +102,9 @@ impl ConnectionHandler for Holding {
             let hold = async move {
                 let mut read = [0; 512];
                 while let Ok(1..) = stream.read(&mut read).await {}
+                // Who closes its half still waits for an answer.
+                smol::Timer::after(PATIENCE).await;
+                drop(stream);
             };
             self.0.push(hold.boxed());
         }
