@@ -330,9 +330,9 @@ impl<N: Network> QueryEngine<N> {
 
     /// The soft or the hard timeout of a contact has come, at `at`.
     fn contact_due(&mut self, slot: u32, at: Time) {
-        let Contact { work: work_slot, peer, lane, sent, .. } = self.contacts[slot];
+        let Contact { work: work_slot, peer, lane, sent, phase, .. } = self.contacts[slot];
         let work = &mut self.works[work_slot];
-        if at.since(sent) >= work.limits.request_timeout() {
+        if phase == Phase::Overdue || at.since(sent) >= work.limits.request_timeout() {
             self.outputs.push_back(Output::Release { request: self.request_id(slot) });
             self.peers.record_given_up(peer, at.since(sent));
             self.fail(slot, Failure::TimedOut);

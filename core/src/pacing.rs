@@ -24,6 +24,17 @@ struct Taken {
     overdue: u32,
 }
 
+/// How long a peer is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Patience {
+    /// Nothing is known of it.
+    Stranger,
+    /// By its own response times.
+    Own(Duration),
+    /// It has failed more often than it has answered.
+    Little,
+}
+
 /// How a contact may begin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Slot {
@@ -38,6 +49,8 @@ pub(crate) enum Slot {
 pub(crate) struct Pace {
     pub(crate) fan_out: u16,
     pub(crate) hedges_max: u16,
+    /// What a stranger is expected to take, if the lane prefers those who are expected to answer soon.
+    pub(crate) typical: Option<Duration>,
 }
 
 impl Slots {
@@ -56,6 +69,20 @@ impl Slots {
         } else {
             Some(Slot::Hedge)
         }
+    }
+
+    /// Whether contacts are overdue.
+    pub(crate) fn has_overdue(&self) -> bool {
+        self.sources.iter().any(|taken| taken.overdue > 0)
+    }
+
+    /// Whether, in some source, the overdue alone keep one more contact from beginning.
+    pub(crate) fn is_hedged_out(&self, pace: Pace) -> bool {
+        let (fan_out, hedges_max) = (u32::from(pace.fan_out), u32::from(pace.hedges_max));
+        let is_out = |taken: &Taken| {
+            taken.expected < fan_out && taken.expected + taken.overdue >= fan_out + hedges_max
+        };
+        self.sources.iter().any(is_out)
     }
 
     pub(crate) fn begin(&mut self, source: Source) {
@@ -90,9 +117,20 @@ impl Slots {
 #[derive(Default)]
 pub(crate) struct Conditions {
     response_times: Histogram,
-    late: Option<Duration>,
+    typical: Option<Typical>,
     /// The share of contacts that became overdue, in 65 536ths.
     overdue_share: u32,
+}
+
+/// Quantiles of recent response times, late answers included.
+#[derive(Clone, Copy)]
+struct Typical {
+    /// The median: a peer that mostly fails is given no longer.
+    median: Duration,
+    /// The 95th percentile: nobody holds a slot for longer.
+    late: Duration,
+    /// The 99.9th percentile.
+    longest: Duration,
 }
 
 /// Response times before the 95th percentile means something.
@@ -102,8 +140,12 @@ const SAMPLES_MAX: u64 = 1024;
 /// Each contact moves the share of overdue ones by a 32nd of the way.
 const SHARE_GAIN: u32 = 32;
 const ALL: u32 = 1 << 16;
-/// No answer is called late before this: less is the noise of schedulers.
-const LATE_MIN: Duration = Duration::from_millis(10);
+/// No answer is called late for this: it is the noise of schedulers, RFC 6298's granularity.
+const NOISE: Duration = Duration::from_millis(10);
+/// An answer in a walk that takes so many times as long as what is late already will not come any more.
+const WALK_LOST_TIMES: u32 = 2;
+/// The same in the fetch lane.
+const FETCH_LOST_TIMES: u32 = 4;
 /// The fan-out rises at most so many times.
 const FAN_OUT_RISE_MAX: u32 = 4;
 
@@ -116,7 +158,10 @@ impl Conditions {
         let count = self.response_times.count();
         // Read again when it can have moved: a sixteenth more of samples moves a percentile little.
         if count == SAMPLES_MIN || (count > SAMPLES_MIN && count.is_multiple_of(16)) {
-            self.late = self.response_times.quantile(950).map(Duration::from_nanos);
+            let times = &self.response_times;
+            let quantile = |permille| times.quantile(permille).map_or(Duration::ZERO, Duration::from_nanos);
+            self.typical =
+                Some(Typical { median: quantile(500), late: quantile(950), longest: quantile(999) });
         }
     }
 
@@ -127,10 +172,30 @@ impl Conditions {
         self.overdue_share = u32::try_from(moved).expect("between none and all");
     }
 
-    /// After how long an answer is late: by the peer's own timeout; for a stranger by the 95th percentile
-    /// of recent response times; before there are any by the configured start.
-    pub(crate) fn late_after(&self, own: Option<Duration>, start: Duration) -> Duration {
-        own.or(self.late).map_or(start, |late| late.max(LATE_MIN))
+    /// After how long an answer is late: by the peer's own timeout, and at latest by the 95th percentile of
+    /// recent response times, which is a stranger's; before there are any by the configured start. Who
+    /// takes longer than the others is slow, and need not hold a slot to be heard in the end.
+    pub(crate) fn late_after(&self, patience: Patience, start: Duration) -> Duration {
+        let Some(Typical { median, late, .. }) = self.typical else { return start };
+        NOISE
+            + match patience {
+                Patience::Little => median,
+                Patience::Own(own) => own.min(late),
+                Patience::Stranger => late,
+            }
+    }
+
+    /// The median response time, once it means something.
+    pub(crate) fn typical(&self) -> Option<Duration> {
+        self.typical.map(|typical| typical.median)
+    }
+
+    /// How long an answer is waited for when there is nothing else to wait for, if that is known: for
+    /// long if the peer is thought to have items, and not so long if others can show the way as well.
+    pub(crate) fn lost_after(&self, has_items: bool) -> Option<Duration> {
+        let Typical { late, longest, .. } = self.typical?;
+        let lost = if has_items { longest.max(FETCH_LOST_TIMES * late) } else { WALK_LOST_TIMES * late };
+        Some(lost + NOISE)
     }
 
     /// The fan-out that keeps as many contacts useful as `fan_out` would if none were overdue.
@@ -146,22 +211,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stranger_is_late_after_the_95th_percentile_and_a_known_peer_after_its_own_time() {
+    fn nobody_is_waited_for_longer_than_a_stranger_and_who_mostly_fails_for_less() {
         let mut conditions = Conditions::default();
         let start = Duration::from_secs(1);
-        assert_eq!(conditions.late_after(None, start), start);
+        let late_after = |conditions: &Conditions, patience| conditions.late_after(patience, start);
+        assert_eq!(late_after(&conditions, Patience::Stranger), start);
+        assert_eq!(late_after(&conditions, Patience::Own(Duration::from_millis(50))), start);
         for millis in 1..=100 {
             conditions.replied(Duration::from_millis(millis));
         }
-        let late = conditions.late_after(None, start);
-        assert!((Duration::from_millis(90)..Duration::from_millis(110)).contains(&late), "{late:?}");
-        let own = Duration::from_millis(300);
-        assert_eq!(conditions.late_after(Some(own), start), own);
-        assert_eq!(conditions.late_after(Some(Duration::ZERO), start), LATE_MIN);
+        let late = late_after(&conditions, Patience::Stranger);
+        assert!((Duration::from_millis(100)..Duration::from_millis(120)).contains(&late), "{late:?}");
+        let own = Duration::from_millis(30);
+        assert_eq!(late_after(&conditions, Patience::Own(own)), own + NOISE);
+        assert_eq!(late_after(&conditions, Patience::Own(3 * late)), late);
+        let little = late_after(&conditions, Patience::Little);
+        assert!((Duration::from_millis(55)..Duration::from_millis(70)).contains(&little), "{little:?}");
         for _ in 0..5_000 {
             conditions.replied(Duration::from_millis(900));
         }
-        assert!(conditions.late_after(None, start) > Duration::from_millis(800), "the old ones fade");
+        let late = late_after(&conditions, Patience::Stranger);
+        assert!(late > Duration::from_millis(800), "the old ones fade");
+        assert_eq!(conditions.lost_after(false), Some(2 * (late - NOISE) + NOISE));
+        assert!(conditions.lost_after(true) > Some(3 * late));
     }
 
     #[test]
@@ -184,7 +256,7 @@ mod tests {
 
     #[test]
     fn an_overdue_contact_gives_its_slot_until_the_hedges_are_used_up() {
-        let pace = Pace { fan_out: 2, hedges_max: 1 };
+        let pace = Pace { fan_out: 2, hedges_max: 1, typical: None };
         let mut slots = Slots::default();
         slots.begin(HERE);
         assert_eq!(slots.slot(HERE, pace), Some(Slot::Free));

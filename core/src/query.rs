@@ -311,16 +311,27 @@ pub struct QueryConfig {
     /// hedging may cost at most. 16.
     pub hedges_max: usize,
     /// Whether the fan-out rises with the share of contacts that are overdue, up to four times, and
-    /// falls back with it. No.
+    /// falls back with it. Yes.
     pub adaptive_fan_out: bool,
-    /// Whether a contact's soft timeout follows what is known of response times: its peer's own (RFC 6298,
-    /// without a floor of 1 s), or the 95th percentile of recent ones for a stranger. No.
+    /// Whether the query follows what is known of response times. Yes.
+    ///
+    /// - A contact's soft timeout is its peer's own (RFC 6298, without a floor of 1 s), and at most the 95th
+    ///   percentile of recent response times, which is a stranger's; the median for a peer that has failed
+    ///   more often than it has answered.
+    /// - Overdue contacts that hold the query up, because nothing else is under way or because they have used
+    ///   up the hedges, are given up after the 99.9th percentile, or four times the 95th if that is longer,
+    ///   unless few others have answered.
+    /// - A walk prefers, among the nearest few candidates that are about as near, those that are expected to
+    ///   answer soon.
+    ///
+    /// Without, soft timeouts are `soft_timeout`, nothing is given up before its `request_timeout`, and walks
+    /// go by distance alone.
     pub adaptive_timeout: bool,
-    /// How long a contact holds its slot, or, with `adaptive_timeout`, before any response time is known.
-    /// After it the contact is overdue, its slot is given to the
-    /// next candidate, and its answer still counts when it comes. 1 s.
+    /// How long a contact holds its slot; with `adaptive_timeout`, while no response times are known. After
+    /// it the contact is overdue, its slot is given to the next candidate, and its answer still counts when
+    /// it comes. 1 s.
     pub soft_timeout: Duration,
-    /// A contact is given up and counted as a failure after so long. 10 s.
+    /// A contact is given up and counted as a failure after so long, at latest. 10 s.
     pub request_timeout: Duration,
     /// A walk converges when so many of the closest have answered: Kademlia's k. At least 1. 20.
     pub closest: usize,
@@ -335,15 +346,15 @@ pub struct QueryConfig {
 }
 
 impl QueryConfig {
-    /// For most: 10 s, 20 results, fan-out 3.
+    /// For most: 10 s, 20 results, fan-out 3 and more where many are overdue.
     pub const fn balanced() -> Self {
         Self {
             timeout: Duration::from_secs(10),
             max_results: 20,
             fan_out: 3,
             hedges_max: 16,
-            adaptive_fan_out: false,
-            adaptive_timeout: false,
+            adaptive_fan_out: true,
+            adaptive_timeout: true,
             soft_timeout: Duration::from_secs(1),
             request_timeout: Duration::from_secs(10),
             closest: 20,
@@ -353,14 +364,20 @@ impl QueryConfig {
         }
     }
 
-    /// Many answers, more contacts at once: 5 s, 50 results, fan-out 5.
+    /// Many answers, more contacts at once: 5 s, 50 results, fan-out 5 and more where many are overdue.
     pub const fn high_throughput() -> Self {
         Self { timeout: Duration::from_secs(5), max_results: 50, fan_out: 5, ..Self::balanced() }
     }
 
-    /// A few answers soon, from one peer at a time: 2 s, 10 results, fan-out 1.
+    /// A few answers soon, from one peer at a time: 2 s, 10 results, fan-out 1 whatever happens.
     pub const fn low_latency() -> Self {
-        Self { timeout: Duration::from_secs(2), max_results: 10, fan_out: 1, ..Self::balanced() }
+        Self {
+            timeout: Duration::from_secs(2),
+            max_results: 10,
+            fan_out: 1,
+            adaptive_fan_out: false,
+            ..Self::balanced()
+        }
     }
 
     /// Sets [`timeout`](Self::timeout).

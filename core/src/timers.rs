@@ -79,6 +79,12 @@ impl Timers {
         }
     }
 
+    /// When a contact's timer is set for; [`Time::MAX`] if it has none.
+    pub(crate) fn of_contact(&self, contact: u32) -> Time {
+        let position = self.contacts.get(contact as usize).map_or(NONE, |position| *position);
+        self.heap.get(position as usize).map_or(Time::MAX, |entry| entry.at)
+    }
+
     /// Loads a contact's timer.
     pub(crate) fn touch(&self, contact: u32) {
         let position = self.contacts.get(contact as usize).map_or(0, |position| *position as usize);

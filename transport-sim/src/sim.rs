@@ -49,7 +49,7 @@ use crate::world::{Counts, Due, World};
 ///
 /// let run = sim.query(query);
 /// assert_eq!(run.found.len(), 1);
-/// assert_eq!(run.outcome.as_ref().map(|outcome| outcome.reason), Some(Reason::DeadlineReached));
+/// assert_eq!(run.outcome.as_ref().map(|outcome| outcome.reason), Some(Reason::Converged));
 /// # Ok::<(), dragnet_sim::ConfigError>(())
 /// ```
 pub struct Sim {

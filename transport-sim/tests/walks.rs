@@ -119,7 +119,7 @@ fn at_the_deadline_what_was_found_has_been_delivered() {
     let living = sim.peer(3);
     sim.provide(living, [SimItem::new(key(1), 5)]);
     let absent = PeerId::new(12_345);
-    let config = QueryConfig::default().with_timeout(Duration::from_secs(2));
+    let config = QueryConfig::default().with_adaptive_timeout(false).with_timeout(Duration::from_secs(2));
     let query = Request::Search(key(1)).query().fetch_from([absent, living]).config(config);
     let search = sim.ask(client, Time::from_millis(250), query);
     sim.run();

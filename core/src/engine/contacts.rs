@@ -42,7 +42,7 @@ impl<N: Network> QueryEngine<N> {
         *self.peers.in_flight_mut(peer) += 1;
         self.contacts[slot].phase = Phase::InFlight;
         self.contacts[slot].sent = self.now;
-        let timeout = work.limits.soft_timeout(&self.conditions, self.peers.timeout(peer));
+        let timeout = work.limits.soft_timeout(&self.conditions, self.peers.patience(peer));
         self.timers.set(Timer::Contact(slot), self.now + timeout);
         self.withdraw_if_full(work_slot, lane, peer);
         self.own(work_slot, lane, peer);
@@ -92,7 +92,7 @@ impl<N: Network> QueryEngine<N> {
         let limits = &self.works[work].limits;
         let timeout = match phase {
             Phase::Overdue => limits.request_timeout(),
-            _ => limits.soft_timeout(&self.conditions, self.peers.timeout(peer)),
+            _ => limits.soft_timeout(&self.conditions, self.peers.patience(peer)),
         };
         self.timers.set(Timer::Contact(slot), self.now + timeout);
     }

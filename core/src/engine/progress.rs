@@ -1,11 +1,17 @@
 //! What follows from an input: free slots filled, waiting contacts let through, ends noticed.
 
+use smallvec::SmallVec;
+
 use super::QueryEngine;
 use crate::arena::NONE;
-use crate::lookup::{Contact, Lane, Next, State};
+use crate::lookup::{Contact, Lane, Next, Phase, State};
 use crate::network::Network;
 use crate::peers::PeerIndex;
 use crate::query::Reason;
+use crate::timers::Timer;
+
+/// Where no more than so many are overdue for each that has answered, the overdue are the exception.
+const OVERDUE_PER_REPLY: u32 = 4;
 
 impl<N: Network> QueryEngine<N> {
     /// Looks at work that has changed until nothing more follows. Every input ends with it.
@@ -45,12 +51,43 @@ impl<N: Network> QueryEngine<N> {
             }
         }
         if is_open {
-            return;
+            return self.hurry(work);
         }
         let reason = if has_converged { Reason::Converged } else { Reason::Exhausted };
         self.keep_whole(work, reason);
         for query in self.works[work].queries.clone() {
             self.finish(query, reason);
+        }
+    }
+
+    /// Gives up what holds a lane up: overdue contacts, when nothing else of it is under way, or when they
+    /// have used up its hedges. Not all at once, but each when it is so late that an answer would be a
+    /// wonder; and not where few have answered so far, for then it may be that all are slow.
+    fn hurry(&mut self, work_slot: u32) {
+        let work = &self.works[work_slot];
+        let limits = work.limits;
+        if limits.lost_after(&self.conditions, Lane::FETCH).is_none()
+            || !work.lanes().any(|lane| work.slots(lane).has_overdue())
+        {
+            return;
+        }
+        let is_overdue = |slot: &u32| self.contacts[*slot].phase == Phase::Overdue;
+        let (overdue, others): (SmallVec<[u32; 16]>, SmallVec<[u32; 16]>) =
+            work.contacts.iter().copied().partition(is_overdue);
+        let overdue_max = OVERDUE_PER_REPLY.saturating_mul(work.counts.all.replied.0);
+        if overdue.len() > overdue_max as usize {
+            return;
+        }
+        let pace = limits.pace(&self.conditions);
+        for slot in overdue {
+            let Contact { lane, sent, .. } = self.contacts[slot];
+            let Some(lost_after) = limits.lost_after(&self.conditions, lane) else { continue };
+            let is_alone = others.iter().all(|other| self.contacts[*other].lane != lane);
+            let holds_up = is_alone || self.works[work_slot].slots(lane).is_hedged_out(pace);
+            let until = (sent + lost_after).max(self.now);
+            if holds_up && until < self.timers.of_contact(slot) {
+                self.timers.set(Timer::Contact(slot), until);
+            }
         }
     }
 

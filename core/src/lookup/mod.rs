@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 use crate::arena::NONE;
 use crate::network::{Network, Source, Validator};
 use crate::output::{Found, Output};
-use crate::pacing::{Conditions, Pace, Slots};
+use crate::pacing::{Conditions, Pace, Patience, Slots};
 use crate::peers::{PeerIndex, PeerTable};
 use crate::query::{QueryConfig, QueryId};
 use crate::time::{Time, nanos};
@@ -108,14 +108,20 @@ impl Limits {
     pub(crate) fn pace(&self, conditions: &Conditions) -> Pace {
         let Self { fan_out, hedges_max, .. } = *self;
         let fan_out = if self.adaptive_fan_out { conditions.fan_out(fan_out) } else { fan_out };
-        Pace { fan_out, hedges_max }
+        let typical = if self.adaptive_timeout { conditions.typical() } else { None };
+        Pace { fan_out, hedges_max, typical }
     }
 
     /// After how long a contact loses its slot, its peer's own timeout given.
-    pub(crate) fn soft_timeout(&self, conditions: &Conditions, own: Option<Duration>) -> Duration {
+    pub(crate) fn soft_timeout(&self, conditions: &Conditions, patience: Patience) -> Duration {
         let start = Duration::from_nanos(self.soft_timeout_nanos);
-        let soft_timeout = if self.adaptive_timeout { conditions.late_after(own, start) } else { start };
+        let soft_timeout = if self.adaptive_timeout { conditions.late_after(patience, start) } else { start };
         soft_timeout.min(self.request_timeout())
+    }
+
+    /// How long an overdue contact is waited for when it holds up its lane and others have answered.
+    pub(crate) fn lost_after(&self, conditions: &Conditions, lane: Lane) -> Option<Duration> {
+        if self.adaptive_timeout { conditions.lost_after(lane == Lane::FETCH) } else { None }
     }
 
     pub(crate) const fn request_timeout(&self) -> Duration {
@@ -258,7 +264,11 @@ impl<N: Network> Work<N> {
         }
         let RouteLane { route, slots, .. } = &mut self.routes[usize::from(index)];
         let next = match route {
-            RouteState::Walk(walk) => walk.next(closest.into(), |peer| has_slot(slots, peer)),
+            RouteState::Walk(walk) => {
+                let expected = |peer| pace.typical.map(|typical| peers.expected_in(peer, typical));
+                let waits_for_overdue = pace.typical.is_some();
+                walk.next(closest.into(), |peer| has_slot(slots, peer), expected, waits_for_overdue)
+            }
             RouteState::Delegated => return Next::Wait,
             RouteState::Ended { converged: true, .. } => return Next::Converged,
             RouteState::Ended { converged: false, .. } => return Next::Exhausted,

@@ -19,6 +19,10 @@ pub(crate) struct Walk {
     places: Vec<Place>,
 }
 
+/// A walk chooses among so many of the nearest candidates: of more, it would soon ask those first that it
+/// need not have asked at all.
+const NEAREST: usize = 4;
+
 /// A candidate and the first 64 bits of its distance, in twelve bytes.
 #[derive(Clone, Copy)]
 struct Place {
@@ -102,15 +106,32 @@ impl Walk {
         self.places[position].candidate.set_state(state);
     }
 
-    /// What to do next, if `has_slot` says of a peer that its source has a free slot. `closest` is k.
-    pub(crate) fn next(&self, closest: usize, mut has_slot: impl FnMut(PeerIndex) -> bool) -> Next {
+    /// What to do next, if `has_slot` says of a peer that its source has a free slot. `closest` is k. Of
+    /// the nearest few that are about as near, the one that `expected` says the least of is contacted.
+    ///
+    /// The overdue do not keep the walk from asking others in their place. With `waits_for_overdue`, it has
+    /// converged when those among the nearest have answered or have been given up, too.
+    pub(crate) fn next<O: Ord>(
+        &self,
+        closest: usize,
+        mut has_slot: impl FnMut(PeerIndex) -> bool,
+        expected: impl Fn(PeerIndex) -> O,
+        waits_for_overdue: bool,
+    ) -> Next {
         let mut counted = 0;
         let mut pending = false;
         let mut overdue = false;
-        for place in &self.places {
+        for (position, place) in self.places.iter().enumerate() {
             match place.candidate.state() {
                 State::New if has_slot(place.candidate.peer()) => {
-                    return Next::Contact(place.candidate.peer());
+                    let rest = &self.places[position..];
+                    let bits = place.prefix().leading_zeros();
+                    let near = rest.iter().take(NEAREST.min(closest - counted));
+                    let near = near.filter(|other| other.prefix().leading_zeros() == bits);
+                    let near = near.map(|other| other.candidate).filter(|other| other.state() == State::New);
+                    let near = near.map(Candidate::peer).filter(|peer| has_slot(*peer));
+                    let first = near.min_by_key(|peer| expected(*peer));
+                    return Next::Contact(first.unwrap_or(place.candidate.peer()));
                 }
                 State::New | State::Waiting | State::InFlight => {
                     counted += 1;
@@ -121,7 +142,8 @@ impl Walk {
                 State::Failed | State::Skipped => {}
             }
             if counted == closest {
-                return if pending { Next::Wait } else { Next::Converged };
+                let waits = pending || (overdue && waits_for_overdue);
+                return if waits { Next::Wait } else { Next::Converged };
             }
         }
         if pending || overdue { Next::Wait } else { Next::Exhausted }

@@ -61,6 +61,12 @@ impl Reputation {
         self.is_barred(now).then(|| self.barred_until - now)
     }
 
+    /// Whether it has failed more often than it has answered. Both decay alike, so there is no need to know
+    /// the time.
+    pub(crate) const fn mostly_fails(&self) -> bool {
+        self.failures > self.successes
+    }
+
     /// From 0 (worst) to 1000 (best); 500 for a stranger. The mean of a Beta(1, 1) prior updated by the
     /// decayed counts (Josang and Ismail, "The Beta Reputation System", 2002).
     pub(crate) fn score(&self, now: Time, config: &ReputationConfig) -> u16 {

@@ -16,6 +16,7 @@ use crate::config::ReputationConfig;
 use crate::hash::Keyed;
 use crate::key::Key;
 use crate::network::{Network, Source};
+use crate::pacing::Patience;
 use crate::stats::PeerReport;
 use crate::time::Time;
 
@@ -343,9 +344,24 @@ impl<N: Network> PeerTable<N> {
         self.standings[peer.0 as usize].response_time.observe_at_least(waited);
     }
 
-    /// After how long the peer's answer is late, by its own response times.
-    pub(crate) fn timeout(&self, peer: PeerIndex) -> Option<Duration> {
-        self.standing(peer).response_time.timeout()
+    /// How long the peer is waited for, by what it has done.
+    pub(crate) fn patience(&self, peer: PeerIndex) -> Patience {
+        let standing = self.standing(peer);
+        if standing.reputation.mostly_fails() {
+            return Patience::Little;
+        }
+        standing.response_time.timeout().map_or(Patience::Stranger, Patience::Own)
+    }
+
+    /// In how many quarters of what is typical the peer is expected to answer: a stranger in what is
+    /// typical, and one that mostly fails last of all.
+    pub(crate) fn expected_in(&self, peer: PeerIndex, typical: Duration) -> u64 {
+        let standing = self.standing(peer);
+        if standing.reputation.mostly_fails() {
+            return u64::MAX;
+        }
+        let quarter_us = (typical.as_micros() as u64 / 4).max(1);
+        standing.response_time.smoothed().unwrap_or(typical).as_micros() as u64 / quarter_us
     }
 
     pub(crate) fn is_barred(&self, now: Time, peer: PeerIndex) -> bool {

@@ -9,6 +9,10 @@ fn the_presets_are_what_they_say() {
     assert_eq!(values(QueryConfig::high_throughput()), (ms(5_000), 50, 5));
     assert_eq!(values(QueryConfig::low_latency()), (ms(2_000), 10, 1));
     assert_eq!(QueryConfig::default(), QueryConfig::balanced());
+    let adapts = |config: QueryConfig| (config.adaptive_timeout, config.adaptive_fan_out);
+    assert_eq!(adapts(QueryConfig::balanced()), (true, true));
+    assert_eq!(adapts(QueryConfig::high_throughput()), (true, true));
+    assert_eq!(adapts(QueryConfig::low_latency()), (true, false));
 }
 
 #[test]

@@ -57,7 +57,7 @@ const WANTED: [(&str, u64); 44] = [
     ("a kept answer thrown out", 5),
     ("an input under an unknown id", 60),
     ("time going back", 60),
-    ("a tick at the timeout", 60),
+    ("a tick at the timeout", 50),
     ("a tick just before the timeout", 40),
 ];
 

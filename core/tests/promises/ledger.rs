@@ -73,6 +73,13 @@ pub(crate) fn is_due(at: Time, now: Time) -> bool {
     at != Time::MAX && at <= now
 }
 
+/// When an answer is late. With an adaptive timeout only the engine knows, and the reference; but no answer
+/// is late before this.
+pub(crate) fn soft_timeout(config: &QueryConfig) -> Duration {
+    let least = Duration::from_millis(10);
+    if config.adaptive_timeout { least.min(config.soft_timeout) } else { config.soft_timeout }
+}
+
 impl Ledger {
     pub(crate) fn new(setup: &Setup) -> Self {
         Self {
@@ -90,8 +97,9 @@ impl Ledger {
         let is_stale = self.is_stale(event);
         for open in self.contacts.values_mut() {
             let config = self.queries[&open.query].config();
-            let becomes_overdue = config.soft_timeout < config.request_timeout && open.asked.is_some();
-            open.is_overdue |= becomes_overdue && is_due(open.sent + config.soft_timeout, event.now);
+            let soft = soft_timeout(config);
+            let becomes_overdue = soft < config.request_timeout && open.asked.is_some();
+            open.is_overdue |= becomes_overdue && is_due(open.sent + soft, event.now);
         }
         if self.refreshes == 0 {
             self.queries.values_mut().for_each(|asked| asked.refresh = None);
@@ -138,6 +146,17 @@ impl Ledger {
             || is_for_lookups && open.asked.is_some()
             || self.has_ended(request, open.work, event)
             || is_due(self.given_up_at(open), event.now)
+            || self.is_given_up(request, event)
+    }
+
+    /// Whether a contact with an adaptive timeout was given up as time passed, before the input took effect.
+    fn is_given_up(&self, request: RequestId, event: &Event) -> bool {
+        let open = &self.contacts[&request];
+        let is_adaptive = self.queries[&open.query].config().adaptive_timeout && open.asked.is_some();
+        let is_it =
+            |output: &Output<Toy>| matches!(output, Output::Release { request: it } if *it == request);
+        // What the input is for is not released by what follows from it.
+        is_adaptive && event.outputs.iter().any(is_it)
     }
 
     /// Whether work has ended by the time of an input, before that took effect.
@@ -225,6 +244,13 @@ impl Ledger {
     pub(crate) fn given_up_at(&self, open: &Open) -> Time {
         let request_timeout = self.queries[&open.query].config().request_timeout;
         if open.asked.is_some() { open.sent + request_timeout } else { Time::MAX }
+    }
+
+    /// Whether only the engine knows when a tick would next do something.
+    pub(crate) fn has_adaptive(&self) -> bool {
+        // A refresh outlives its query.
+        let mut open = self.contacts.values().map(|open| &self.queries[&open.query]);
+        open.any(|asked| asked.config().adaptive_timeout)
     }
 
     /// When a tick would next do something.

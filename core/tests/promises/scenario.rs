@@ -297,14 +297,21 @@ fn query_config() -> impl Strategy<Value = QueryConfig> {
     let hedges_max = prop_oneof![1 => Just(65_535usize), 20 => 0usize..4];
     let policy = prop_oneof![1 => Just(CachePolicy::Skip), 2 => policy()];
     let delivery = (delivery(), policy);
-    (timeout(), soft, request, max_results, fan_out, hedges_max, 1usize..7, delivery).prop_map(
-        |(timeout, soft, request, max_results, fan_out, hedges_max, closest, (delivery, cache))| {
+    let adapts = || proptest::bool::weighted(0.3);
+    let times = (timeout(), soft, adapts(), request);
+    let pace = (fan_out, adapts(), hedges_max);
+    (times, pace, max_results, 1usize..7, delivery).prop_map(
+        |(times, pace, max_results, closest, (delivery, cache))| {
+            let (timeout, soft, adaptive_timeout, request) = times;
+            let (fan_out, adaptive_fan_out, hedges_max) = pace;
             QueryConfig::balanced()
                 .with_timeout(timeout)
                 .with_soft_timeout(soft)
+                .with_adaptive_timeout(adaptive_timeout)
                 .with_request_timeout(request)
                 .with_max_results(max_results)
                 .with_fan_out(fan_out)
+                .with_adaptive_fan_out(adaptive_fan_out)
                 .with_hedges_max(hedges_max)
                 .with_closest(closest)
                 .with_delivery(delivery)

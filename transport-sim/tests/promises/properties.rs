@@ -89,8 +89,8 @@ pub(crate) fn no_contact_begins_without_a_slot(scenario: &Scenario, prepare: Pre
     let config = scenario.query.config();
     // What an adaptive pace is only the engine knows; but no answer is late within 10 ms, and no fan-out
     // rises more than four times.
-    let soft_timeout = if config.adaptive_timeout { Duration::from_millis(10) } else { config.soft_timeout };
-    let holds = soft_timeout.min(config.request_timeout);
+    let least = if config.adaptive_timeout { Duration::from_millis(10) } else { Duration::MAX };
+    let holds = least.min(config.soft_timeout).min(config.request_timeout);
     let fan_out = if config.adaptive_fan_out { 4 * config.fan_out } else { config.fan_out };
     seen.experiment.sim.with_trace(|trace| {
         for run in &seen.at_the_end {

@@ -64,7 +64,9 @@ impl Reference {
                 Some(has_converged) => have_converged &= has_converged || step == Step::Fetch,
             }
         }
-        if !is_open {
+        if is_open {
+            self.hurry(query);
+        } else {
             let reason = if have_converged { Reason::Converged } else { Reason::Exhausted };
             self.keep_whole(query, reason);
             let ids: Vec<QueryId> = self.asked(query).askers.iter().map(|asker| asker.id).collect();
@@ -74,14 +76,53 @@ impl Reference {
         }
     }
 
+    /// Gives up earlier what holds a lane up.
+    fn hurry(&mut self, query: QueryId) {
+        let now = self.now;
+        let config = self.asked(query).query.config.clone();
+        let fan_out = self.conditions.fan_out(&config);
+        let asked = self.asked(query);
+        let in_flight = asked.in_flight();
+        let overdue: Vec<(Step, u8)> = in_flight
+            .iter()
+            .filter_map(|(_, step, contact, _)| {
+                let (peer, state, _) = (*contact)?;
+                (state == State::Overdue).then_some((*step, peer))
+            })
+            .collect();
+        if overdue.len() > 4 * asked.replied as usize {
+            return;
+        }
+        for (step, peer) in overdue {
+            let Some(lost_after) = self.conditions.lost_after(&config, step) else { return };
+            let sequence = self.next();
+            let lane = self.lane(query, step);
+            let is_expected =
+                |candidate: &Candidate| matches!(candidate.state, State::InFlight | State::Waiting);
+            let is_alone = !lane.candidates.iter().any(is_expected);
+            let holds_up = is_alone || lane.is_hedged_out(fan_out, config.hedges_max);
+            let candidate = lane.get(peer);
+            let until = (candidate.sent + lost_after).max(now);
+            if holds_up && until < candidate.due {
+                (candidate.due, candidate.timer_set) = (until, sequence);
+            }
+        }
+    }
+
     /// Whether the lane has converged, if it is at its end.
     fn fill(&mut self, query: QueryId, step: Step) -> Option<bool> {
         loop {
-            let asked = self.asked(query);
-            let config = asked.query.config.clone();
-            let lane = asked.lane(step);
-            let next =
-                lane.next(config.closest, |peer| lane.has_slot(peer, config.fan_out, config.hedges_max));
+            let config = self.asked(query).query.config.clone();
+            let fan_out = self.conditions.fan_out(&config);
+            let preferred = self.conditions.preferred(&config);
+            let peers = self.peers.clone();
+            let lane = self.lane(query, step);
+            let next = lane.next(
+                config.closest,
+                |peer| lane.has_slot(peer, fan_out, config.hedges_max),
+                |peer| preferred.map_or(0, |typical| peers.of(peer).expected_in(typical)),
+                preferred.is_some(),
+            );
             match next {
                 Next::Contact(peer) if self.peers.is_barred(self.now, peer) => self.skip(query, step, peer),
                 Next::Contact(peer) => self.contact(query, step, peer),
@@ -120,15 +161,18 @@ impl Reference {
 
     fn send(&mut self, query: QueryId, step: Step, peer: u8) {
         let (sequence, now) = (self.next(), self.now);
+        let config = self.asked(query).query.config.clone();
+        let soft = self.conditions.soft_timeout(&config, self.peers.get(peer));
+        let fan_out = self.conditions.fan_out(&config);
         let asked = self.asked(query);
         asked.contacted = asked.contacted.saturating_add(1);
-        let fan_out = asked.query.config.fan_out;
         let (expected, overdue) = asked.lane(step).in_flight_to(peer);
         asked.hedged += u32::from(expected + overdue >= fan_out);
         let candidate = asked.lane(step).get(peer);
         candidate.state = State::InFlight;
         candidate.timer_set = sequence;
         candidate.sent = now;
+        candidate.due = now + soft.min(config.request_timeout);
         self.peers.get(peer).in_flight += 1;
         self.withdraw_if_full(query, step, peer);
         self.own(query, step, peer);
@@ -149,9 +193,9 @@ impl Reference {
 
     /// Who has no slot any more does not wait either.
     fn withdraw_if_full(&mut self, query: QueryId, step: Step, peer: u8) {
-        let asked = self.asked(query);
-        let (fan_out, hedges_max) = (asked.query.config.fan_out, asked.query.config.hedges_max);
-        let lane = asked.lane(step);
+        let config = self.asked(query).query.config.clone();
+        let (fan_out, hedges_max) = (self.conditions.fan_out(&config), config.hedges_max);
+        let lane = self.lane(query, step);
         if lane.has_slot(peer, fan_out, hedges_max) {
             return;
         }
@@ -171,9 +215,9 @@ impl Reference {
         while self.peers.get(peer).in_flight < self.contacts_per_peer() {
             let Some((query, step)) = self.peers.get(peer).waiting.pop_front() else { return };
             let is_barred = self.peers.is_barred(self.now, peer);
-            let asked = self.asked(query);
-            let (fan_out, hedges_max) = (asked.query.config.fan_out, asked.query.config.hedges_max);
-            let lane = asked.lane(step);
+            let config = self.asked(query).query.config.clone();
+            let (fan_out, hedges_max) = (self.conditions.fan_out(&config), config.hedges_max);
+            let lane = self.lane(query, step);
             let is_wanted = lane.ended.is_none() && lane.has_slot(peer, fan_out, hedges_max);
             if is_wanted && !is_barred {
                 self.send(query, step, peer);
@@ -188,7 +232,11 @@ impl Reference {
     }
 
     pub(super) fn end_contact(&mut self, query: QueryId, step: Step, peer: u8, state: State) {
-        self.lane(query, step).get(peer).state = state;
+        let candidate = self.lane(query, step).get(peer);
+        let was_overdue = std::mem::replace(&mut candidate.state, state) == State::Overdue;
+        if !was_overdue {
+            self.conditions.was_overdue(false);
+        }
         self.leave(peer);
     }
 

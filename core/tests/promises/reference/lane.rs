@@ -23,6 +23,8 @@ pub(super) struct Candidate {
     /// When it was chosen, and its timer last set, in the order of things.
     pub(super) chosen: u64,
     pub(super) timer_set: u64,
+    /// When its timer is due.
+    pub(super) due: Time,
     pub(super) sent: Time,
     /// In whose name.
     pub(super) name: Option<QueryId>,
@@ -46,6 +48,14 @@ pub(super) enum State {
     Replied,
     Failed,
     Skipped,
+}
+
+impl Candidate {
+    /// How many leading bits it shares with the target, up to 64.
+    fn bucket(&self) -> u32 {
+        let Rank::Distance(distance) = &self.rank else { return 0 };
+        distance.leading_zeros().min(64)
+    }
 }
 
 impl State {
@@ -93,8 +103,8 @@ impl Lane {
             self.candidates.remove(last);
         }
         let state = State::New;
-        let (chosen, timer_set, sent) = (0, 0, Time::ZERO);
-        let candidate = Candidate { peer, rank, state, chosen, timer_set, sent, is_sent: false, name: None };
+        let (chosen, timer_set, due, sent, name) = (0, 0, Time::MAX, Time::ZERO, None);
+        let candidate = Candidate { peer, rank, state, chosen, timer_set, due, sent, is_sent: false, name };
         self.candidates.insert(place, candidate);
         is_full
     }
@@ -114,7 +124,21 @@ impl Lane {
         expected < fan_out && expected + overdue < fan_out + hedges_max
     }
 
-    pub(super) fn next(&self, closest: usize, has_slot: impl Fn(u8) -> bool) -> Next {
+    /// Whether the overdue contacts to a source alone keep one more from beginning.
+    pub(super) fn is_hedged_out(&self, fan_out: usize, hedges_max: usize) -> bool {
+        self.candidates.iter().any(|candidate| {
+            let (expected, overdue) = self.in_flight_to(candidate.peer);
+            expected < fan_out && expected + overdue >= fan_out + hedges_max
+        })
+    }
+
+    pub(super) fn next(
+        &self,
+        closest: usize,
+        has_slot: impl Fn(u8) -> bool,
+        expected_in: impl Fn(u8) -> u64,
+        waits_for_overdue: bool,
+    ) -> Next {
         if let Some(has_converged) = self.ended {
             return Next::End { has_converged };
         }
@@ -125,13 +149,27 @@ impl Lane {
         let count = if self.target.is_some() { closest } else { usize::MAX };
         let counts = |state| !matches!(state, State::Failed | State::Skipped | State::Overdue);
         let near: Vec<_> = self.candidates.iter().filter(|c| counts(c.state)).take(count).collect();
-        let new = near.iter().find(|candidate| candidate.state == State::New && has_slot(candidate.peer));
-        if let Some(new) = new {
-            return Next::Contact(new.peer);
+        let is_new = |candidate: &Candidate| candidate.state == State::New && has_slot(candidate.peer);
+        if let Some(first) = near.iter().position(|candidate| is_new(candidate)) {
+            if self.target.is_none() {
+                return Next::Contact(near[first].peer);
+            }
+            // Of the nearest four in all, those of the same bucket, the fastest.
+            let from_first = self.candidates.iter().skip_while(|other| other.peer != near[first].peer);
+            let window = from_first.take((closest - first).min(4));
+            let alike = window.filter(|other| other.bucket() == near[first].bucket() && is_new(other));
+            let fastest = alike.min_by_key(|other| expected_in(other.peer));
+            return Next::Contact(fastest.expect("the first is one of them").peer);
         }
         let is_pending = near.iter().any(|candidate| candidate.state != State::Replied);
         let has_converged = near.len() == count;
-        let is_late = self.candidates.iter().any(|candidate| candidate.state == State::Overdue);
-        if is_pending || (is_late && !has_converged) { Next::Wait } else { Next::End { has_converged } }
+        let late = self.candidates.iter().filter(|candidate| candidate.state == State::Overdue);
+        // When the nearest have answered, only one that is nearer than the last of them is waited for.
+        let last = near.last().map(|candidate| candidate.rank);
+        let is_late = match has_converged {
+            true => waits_for_overdue && late.into_iter().any(|candidate| Some(candidate.rank) < last),
+            false => late.into_iter().next().is_some(),
+        };
+        if is_pending || is_late { Next::Wait } else { Next::End { has_converged } }
     }
 }

@@ -4,6 +4,7 @@
 mod absorb;
 mod follow;
 mod lane;
+mod pace;
 mod peers;
 mod query;
 mod share;
@@ -17,6 +18,7 @@ use dragnet_core::{
 };
 
 use self::lane::State;
+use self::pace::Conditions;
 use self::peers::Peers;
 use self::query::{Asked, Asker, Timer};
 pub(crate) use self::share::is_same;
@@ -152,6 +154,7 @@ struct Reference {
     shelf: Shelf,
     shown: Shown,
     peers: Peers,
+    conditions: Conditions,
     /// Grows with everything that happens, and puts it in order.
     sequence: u64,
     /// Queries to look at.
@@ -172,6 +175,7 @@ impl Reference {
             shelf: Shelf::new(&setup.config.cache),
             shown: Shown::default(),
             peers: Peers::new(&setup.config.reputation),
+            conditions: Conditions::default(),
             sequence: 0,
             ready: VecDeque::new(),
             freed: VecDeque::new(),
@@ -269,11 +273,16 @@ impl Reference {
 
     fn sent(&mut self, query: QueryId, step: Step, peer: u8) {
         let (sequence, now) = (self.next(), self.now);
+        let config = self.asked(query).query.config.clone();
+        let soft = self.conditions.soft_timeout(&config, self.peers.get(peer));
         let candidate = self.lane(query, step).get(peer);
         if !candidate.is_sent {
+            let is_overdue = candidate.state == State::Overdue;
+            let timeout = if is_overdue { config.request_timeout } else { soft.min(config.request_timeout) };
             candidate.is_sent = true;
             candidate.sent = now;
             candidate.timer_set = sequence;
+            candidate.due = now + timeout;
         }
     }
 
@@ -281,6 +290,7 @@ impl Reference {
         let sent = self.lane(query, step).get(peer).sent;
         self.end_contact(query, step, peer, State::Replied);
         let response_time = self.now.since(sent);
+        self.conditions.replied(response_time);
         let asked = self.asked(query);
         asked.replied = asked.replied.saturating_add(1);
         let is_invalid = self.deliver(query, step, Some(peer), Some(response_time), reply);
@@ -337,24 +347,26 @@ impl Reference {
             let Some(first) = first else { return };
             match first.contact {
                 None => self.finish(first.query, Reason::DeadlineReached),
-                Some((step, peer)) => self.contact_is_due(first.query, step, peer),
+                Some((step, peer)) => self.contact_is_due(first.query, step, peer, first.at),
             }
         }
     }
 
-    fn contact_is_due(&mut self, query: QueryId, step: Step, peer: u8) {
+    fn contact_is_due(&mut self, query: QueryId, step: Step, peer: u8, at: Time) {
         let sequence = self.next();
         let asked = self.asked(query);
-        let may_be_overdue = asked.soft_timeout() < asked.request_timeout();
+        let request_timeout = asked.query.config.request_timeout;
         let candidate = asked.lane(step).get(peer);
-        if may_be_overdue && candidate.state == State::InFlight {
+        let waited = at.since(candidate.sent);
+        if waited < request_timeout && candidate.state == State::InFlight {
             candidate.state = State::Overdue;
             candidate.timer_set = sequence;
+            candidate.due = candidate.sent + request_timeout;
             asked.overdue += 1;
+            self.conditions.was_overdue(true);
             return self.mark_ready(query);
         }
         let name = candidate.name.expect("it was made");
-        let waited = asked.request_timeout();
         self.said.push(Said::Released(Some((name, step, Some(peer)))));
         self.peers.given_up(peer, waited);
         self.fail(query, step, peer, Failure::TimedOut);

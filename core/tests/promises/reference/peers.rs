@@ -7,6 +7,7 @@ use dragnet_core::{QueryId, ReputationConfig, Step, Time};
 
 use super::super::network::PEERS;
 
+#[derive(Clone)]
 pub(super) struct Peers {
     config: ReputationConfig,
     peers: Vec<Peer>,
@@ -19,6 +20,7 @@ pub(super) struct Peer {
     invalid: u32,
     barred_until: Time,
     response_us: Option<u64>,
+    variation_us: u64,
     pub(super) in_flight: usize,
     pub(super) waiting: VecDeque<(QueryId, Step)>,
 }
@@ -27,6 +29,10 @@ impl Peers {
     pub(super) fn new(config: &ReputationConfig) -> Self {
         let peers = vec![Peer::default(); PEERS.into()];
         Self { config: config.clone(), peers }
+    }
+
+    pub(super) fn of(&self, peer: u8) -> &Peer {
+        &self.peers[usize::from(peer)]
     }
 
     pub(super) fn get(&mut self, peer: u8) -> &mut Peer {
@@ -81,9 +87,26 @@ impl Peer {
     /// RFC 6298, in whole microseconds.
     fn observe(&mut self, time: Duration) {
         let time_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).clamp(1, u32::MAX.into());
-        self.response_us = Some(match self.response_us {
-            Some(smoothed_us) => ((smoothed_us * 7 + time_us) / 8).max(1),
-            None => time_us,
-        });
+        let Some(smoothed_us) = self.response_us else {
+            (self.response_us, self.variation_us) = (Some(time_us), time_us / 2);
+            return;
+        };
+        self.variation_us = (self.variation_us * 3 + smoothed_us.abs_diff(time_us)) / 4;
+        self.response_us = Some(((smoothed_us * 7 + time_us) / 8).max(1));
+    }
+
+    pub(super) fn own_timeout(&self) -> Option<Duration> {
+        self.response_us.map(|smoothed_us| Duration::from_micros(smoothed_us + 4 * self.variation_us))
+    }
+
+    pub(super) fn mostly_fails(&self) -> bool {
+        self.failures > self.successes
+    }
+
+    /// In how many quarters of what is typical it is expected to answer.
+    pub(super) fn expected_in(&self, typical: Duration) -> u64 {
+        let typical_us = typical.as_micros() as u64;
+        let us = if self.mostly_fails() { None } else { Some(self.response_us.unwrap_or(typical_us)) };
+        us.map_or(u64::MAX, |us| us / (typical_us / 4).max(1))
     }
 }

@@ -158,14 +158,6 @@ impl Asked {
         candidates.filter(|c| c.peer == peer).any(|candidate| has_contacted(candidate.state))
     }
 
-    pub(super) fn soft_timeout(&self) -> Duration {
-        self.query.config.soft_timeout
-    }
-
-    pub(super) fn request_timeout(&self) -> Duration {
-        self.query.config.request_timeout
-    }
-
     pub(super) fn timers(&self) -> Vec<Timer> {
         let query = self.id;
         let deadline = |asker: &Asker| {
@@ -175,9 +167,7 @@ impl Asked {
         let mut timers: Vec<Timer> = self.askers.iter().map(deadline).collect();
         for lane in &self.lanes {
             for candidate in lane.candidates.iter().filter(|candidate| candidate.state.is_in_flight()) {
-                let soft = self.soft_timeout().min(self.request_timeout());
-                let is_overdue = candidate.state == State::Overdue;
-                let at = candidate.sent + if is_overdue { self.request_timeout() } else { soft };
+                let at = candidate.due;
                 let contact = Some((lane.step, candidate.peer));
                 timers.push(Timer { at, is_contact: true, set: candidate.timer_set, query, contact });
             }

@@ -1,0 +1,64 @@
+//! What the network has been like, and what follows for how long and how many.
+
+use std::time::Duration;
+
+use dragnet_core::{Histogram, QueryConfig, Step};
+
+use super::peers::Peer;
+
+#[derive(Default)]
+pub(super) struct Conditions {
+    times: Histogram,
+    /// The median, the 95th and the 99.9th percentile, as they were when last read.
+    typical: Option<[Duration; 3]>,
+    /// The share of contacts that became overdue, in 65 536ths.
+    overdue_share: i64,
+}
+
+impl Conditions {
+    pub(super) fn replied(&mut self, response_time: Duration) {
+        self.times.record(u64::try_from(response_time.as_nanos()).unwrap_or(u64::MAX));
+        let count = self.times.count();
+        if count == 8 || count > 8 && count.is_multiple_of(16) {
+            let quantile = |permille| Duration::from_nanos(self.times.quantile(permille).expect("there are some"));
+            self.typical = Some([500, 950, 999].map(quantile));
+        }
+    }
+
+    pub(super) fn was_overdue(&mut self, is_overdue: bool) {
+        let target = if is_overdue { 65_536 } else { 0 };
+        self.overdue_share += (target - self.overdue_share) / 32;
+    }
+
+    pub(super) fn fan_out(&self, config: &QueryConfig) -> usize {
+        if !config.adaptive_fan_out {
+            return config.fan_out;
+        }
+        let useful = (65_536 - self.overdue_share).max(65_536 / 4) as usize;
+        ((config.fan_out * 65_536 + useful / 2) / useful).min(65_535)
+    }
+
+    pub(super) fn soft_timeout(&self, config: &QueryConfig, peer: &Peer) -> Duration {
+        if !config.adaptive_timeout {
+            return config.soft_timeout;
+        }
+        let Some([median, late, _]) = self.typical else { return config.soft_timeout };
+        let late = match peer.own_timeout() {
+            _ if peer.mostly_fails() => median,
+            Some(own) => own.min(late),
+            None => late,
+        };
+        late + Duration::from_millis(10)
+    }
+
+    /// What a stranger is expected to take, if a walk is to prefer who is expected to take less.
+    pub(super) fn preferred(&self, config: &QueryConfig) -> Option<Duration> {
+        self.typical.filter(|_| config.adaptive_timeout).map(|[median, ..]| median)
+    }
+
+    pub(super) fn lost_after(&self, config: &QueryConfig, step: Step) -> Option<Duration> {
+        let [_, late, longest] = self.typical.filter(|_| config.adaptive_timeout)?;
+        let lost = if step == Step::Fetch { longest.max(4 * late) } else { 2 * late };
+        Some(lost + Duration::from_millis(10))
+    }
+}
