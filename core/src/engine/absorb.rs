@@ -210,11 +210,17 @@ impl<N: Network> QueryEngine<N> {
         peers.truncate(read_max);
         let tags = self.peers.tags(&peers);
         let names = lane == Lane::FETCH && by != Lane::FETCH && self.works[work].is_disjoint;
+        if !names {
+            for (peer, tag) in peers.into_iter().zip(tags) {
+                self.offer(work, lane, peer, tag, Named::ByReply);
+            }
+            return;
+        }
         for (peer, tag) in peers.into_iter().zip(tags) {
-            let voter = names.then(|| self.voter(&peer));
+            let voter = self.voter(&peer);
             let is_candidate = self.offer(work, lane, peer, tag, Named::ByReply);
-            if let Some(voter) = voter.filter(|_| is_candidate)
-                && let Answers::Held(ballot) = &mut self.works[work].answers
+            if let Answers::Held(ballot) = &mut self.works[work].answers
+                && is_candidate
             {
                 ballot.name(voter, by);
             }
@@ -283,7 +289,7 @@ impl<N: Network> QueryEngine<N> {
         let work = &mut works[work];
         let offer = if lane == Lane::FETCH {
             work.fetch.offer(peer, peers.rank(self.now, peer), room(work.fetch.len()))
-        } else if work.is_owned(lane, peer, peers) {
+        } else if work.is_disjoint && work.is_owned(lane, peer, peers) {
             Offer::Known
         } else if let RouteState::Walk(walk) = &mut work.routes[usize::from(lane.0)].route {
             walk.offer(peer, peers, room(walk.len()))

@@ -45,7 +45,9 @@ impl<N: Network> QueryEngine<N> {
         let timeout = work.limits.soft_timeout(&self.conditions, self.peers.patience(peer));
         self.timers.set(Timer::Contact(slot), self.now + timeout);
         self.withdraw_if_full(work_slot, lane, peer);
-        self.own(work_slot, lane, peer);
+        if self.works[work_slot].is_disjoint {
+            self.own(work_slot, lane, peer);
+        }
         self.outputs.push_back(Output::Contact {
             request: self.request_id(slot),
             query: self.asker(work_slot),
@@ -59,9 +61,6 @@ impl<N: Network> QueryEngine<N> {
     /// was offered: or a walk that is flooded with invented peers, or with true ones, would take them all.
     fn own(&mut self, work_slot: u32, lane: Lane, peer: PeerIndex) {
         let Self { works, peers, .. } = self;
-        if !works[work_slot].is_disjoint {
-            return;
-        }
         let walks =
             works[work_slot].rivals(lane).filter_map(|(other, walk)| Some((other, walk.state(peer, peers)?)));
         let rivals: SmallVec<[(Lane, State); 8]> = walks.collect();

@@ -290,9 +290,6 @@ impl<N: Network> Work<N> {
 
     /// Whether another walk to this one's target has contacted the peer.
     pub(crate) fn is_owned(&self, lane: Lane, peer: PeerIndex, peers: &PeerTable<N>) -> bool {
-        if !self.is_disjoint {
-            return false;
-        }
         let mut states = self.rivals(lane).filter_map(|(_, walk)| walk.state(peer, peers));
         states.any(|state| !matches!(state, State::New | State::Waiting | State::Skipped))
     }
