@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use dragnet_core::Reply;
+use dragnet_core::{CachePolicy, QueryConfig, Reply};
 use rand_core::Rng;
 
 use common::{Answer, Bulky, Lane, Loaded, Peer};
@@ -72,5 +72,36 @@ fn walk_reply(criterion: &mut Criterion) {
     replies(criterion, "walk_reply_with_20_new_peers", &LIVE_AMONG_STRANGERS, Lane::Walk, unknown);
 }
 
-criterion_group!(benches, fetch_reply, walk_reply);
+/// Queries that are given a kept answer of 1, 20 or 100 items, with ten thousand answers kept.
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn cache_hit(criterion: &mut Criterion) {
+    const KEPT: u64 = 10_000;
+    let mut group = criterion.benchmark_group("cache_hit");
+    group.throughput(Throughput::Elements(1)).sample_size(10).measurement_time(Duration::from_secs(3));
+    for items in [1, 20, 100] {
+        let mut loaded = Loaded::keeping(KEPT, items);
+        let config = QueryConfig::default().with_cache(CachePolicy::Fresh).with_max_results(100);
+        group.bench_function(BenchmarkId::from_parameter(items), |bencher| {
+            bencher.iter_custom(|iterations| {
+                let mut spent = Duration::ZERO;
+                for batch in (0..iterations).step_by(1 << 12) {
+                    let count = (iterations - batch).min(1 << 12);
+                    let queries: Vec<_> =
+                        (0..count).map(|_| loaded.question(KEPT).config(config.clone())).collect();
+                    let start = Instant::now();
+                    for query in queries {
+                        loaded.start(black_box(query));
+                    }
+                    spent += start.elapsed();
+                }
+                spent
+            });
+        });
+        let metrics = loaded.engine.metrics();
+        assert_eq!((metrics.cache_misses, loaded.in_flight.len()), (0, 0), "all were kept");
+    }
+    group.finish();
+}
+
+criterion_group!(benches, fetch_reply, walk_reply, cache_hit);
 criterion_main!(benches);

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use dragnet_core::{
-    Agreement, Caps, Delivery, EngineConfig, Failure, Invalid, Item, Key, LiveState, LookupTotals, Network,
-    Output, Query, QueryConfig, QueryEngine, QueryId, Reply, RequestId, Route, Source, StartError, Step,
-    Time,
+    Agreement, CacheConfig, CachePolicy, Caps, Delivery, EngineConfig, Failure, Invalid, Item, Key,
+    LiveState, LookupTotals, Network, Output, Query, QueryConfig, QueryEngine, QueryId, Reply, RequestId,
+    Route, Source, StartError, Step, Time,
 };
 
 const LOCAL: u8 = 0;
@@ -74,6 +74,10 @@ struct Run {
     engine: QueryEngine<Bytes>,
     now: Time,
     live: BTreeMap<QueryId, Asked>,
+    /// Those that have ended, whose requests may serve others, or a refresh that they have left behind.
+    ended: BTreeMap<QueryId, Asked>,
+    /// What was asked last.
+    asked: Option<Query<Bytes>>,
     open: BTreeMap<RequestId, Open>,
     /// Every id that has named a request, for late and repeated answers.
     named: Vec<RequestId>,
@@ -91,6 +95,8 @@ struct Asked {
     holds_back: bool,
     deadline: Time,
     found: BTreeSet<u8>,
+    /// Whether it has ended and may have left a refresh behind.
+    may_refresh: bool,
     contacted: BTreeSet<(Lane, u8)>,
 }
 
@@ -113,11 +119,22 @@ struct Open {
 /// Inputs.
 impl Run {
     fn new() -> Self {
-        let config = EngineConfig::default().with_caps(CAPS);
+        let millis = Duration::from_millis;
+        let cache = CacheConfig {
+            ttl: millis(20),
+            ttl_nothing: millis(10),
+            stale_for: millis(100),
+            entries_max: 2,
+            bytes_max: 4_096,
+            refreshes_max: 2,
+        };
+        let config = EngineConfig::default().with_caps(CAPS).with_cache(cache);
         Self {
             engine: QueryEngine::new(config, LOCAL, [7; 32]),
             now: Time::ZERO,
             live: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            asked: None,
             open: BTreeMap::new(),
             named: Vec::new(),
             ending: None,
@@ -176,7 +193,8 @@ impl Run {
     /// Moves the time from which a contact's timeouts count, if it has lost no slot by now.
     fn sent(&mut self, request: RequestId) {
         let Some(open) = self.open.get_mut(&request) else { return };
-        let config = &self.live[&open.query].config;
+        let asked = self.live.get(&open.query).or_else(|| self.ended.get(&open.query));
+        let config = &asked.expect("it was asked").config;
         let holds = config.soft_timeout.min(config.request_timeout);
         if self.now < open.sent + holds && !std::mem::replace(&mut open.is_sent, true) {
             open.sent = self.now;
@@ -192,7 +210,9 @@ impl Run {
             .with_soft_timeout(Duration::from_millis(bytes.int_in_range(0..=50)?))
             .with_request_timeout(Duration::from_millis(bytes.int_in_range(0..=100)?))
             .with_closest(bytes.int_in_range(0..=4)?);
-        let mut query = Query::new(bytes.arbitrary()?).config(config.clone());
+        let request: u8 = bytes.arbitrary()?;
+        let mut query = Query::new(request).config(config.clone());
+        query.config.cache = POLICIES[usize::from(request) % POLICIES.len()];
         for _ in 0..bytes.int_in_range(0..=3)? {
             query.routes.push(if bytes.ratio(1, 4)? {
                 Route::delegated()
@@ -209,7 +229,6 @@ impl Run {
             _ => Delivery::BestAtEnd,
         };
         query.disjoint = [None, Some(Agreement::One), Some(Agreement::All)][usize::from(extras >> 3) % 3];
-        let config = query.config.clone();
         if extras & 1 == 1 {
             query = query.validator(
                 |_: &u8, answer: &Answer| {
@@ -217,6 +236,17 @@ impl Run {
                 },
             );
         }
+        // One that was asked before, under its own limits.
+        if request >= 192
+            && let Some(asked) = &self.asked
+        {
+            let QueryConfig { timeout, max_results, cache, .. } = query.config;
+            query = asked.clone();
+            (query.config.timeout, query.config.max_results, query.config.cache) =
+                (timeout, max_results, cache);
+        }
+        let config = query.config.clone();
+        self.asked = Some(query.clone());
         let is_valid = (1..=CAPS.results_max).contains(&config.max_results)
             && config.fan_out > 0
             && config.closest > 0
@@ -238,6 +268,7 @@ impl Run {
                     holds_back,
                     deadline,
                     found: BTreeSet::new(),
+                    may_refresh: false,
                     contacted: BTreeSet::new(),
                 };
                 assert!(self.live.insert(id, asked).is_none(), "two queries of one id");
@@ -317,6 +348,8 @@ impl Run {
     }
 }
 
+const POLICIES: [CachePolicy; 4] =
+    [CachePolicy::Skip, CachePolicy::Refresh, CachePolicy::Fresh, CachePolicy::Stale];
 const FAILURES: [Failure; 4] = [Failure::Unreachable, Failure::TimedOut, Failure::Invalid, Failure::Local];
 
 fn peers(bytes: &mut Unstructured<'_>) -> Result<Vec<u8>> {
@@ -351,7 +384,9 @@ impl Run {
         let state = self.engine.live_state();
         assert_eq!(state.queries, self.live.len());
         assert!(state.contacts >= self.open.len());
-        let known = self.engine.metrics().peers_known;
+        let metrics = self.engine.metrics();
+        assert!(metrics.cache_entries <= 2 && metrics.cache_bytes <= 4_096, "too much is kept");
+        let known = metrics.peers_known;
         assert!(known <= CAPS.peers_max as u64, "{known} peers are remembered");
     }
 
@@ -376,7 +411,11 @@ impl Run {
                 let asked = self.live.remove(&query).expect("a query finishes once");
                 assert_eq!(outcome.results, asked.found.len());
                 let left = self.in_flight().find(|(_, open)| open.query == query);
-                assert!(left.is_none(), "{query} has ended before its requests");
+                // Others may share them.
+                let is_shared = asked.config.cache != CachePolicy::Skip;
+                assert!(is_shared || left.is_none(), "{query} has ended before its requests");
+                let may_refresh = outcome.cached.is_some_and(|cached| cached.is_stale);
+                self.ended.insert(query, Asked { may_refresh, ..asked });
             }
             _ => {}
         }
@@ -392,7 +431,8 @@ impl Run {
         let to_peer = self.in_flight().filter(|(_, open)| open.contact.is_some_and(|(_, p)| p == peer));
         assert!(to_peer.count() < CAPS.contacts_per_peer, "too many contacts to {peer}");
 
-        let config = &self.live[&query].config;
+        let asked = self.live.get(&query).or_else(|| self.ended.get(&query));
+        let config = &asked.expect("a contact for a query that does not live").config;
         let source = Bytes::source(&peer);
         let holds = config.soft_timeout.min(config.request_timeout);
         let lane: Vec<&Open> = self
@@ -405,7 +445,8 @@ impl Run {
         assert!(expected < config.fan_out, "{query}: the fan-out is full");
         assert!(lane.len() < config.fan_out + config.hedges_max, "{query}: fan-out and hedges are full");
 
-        let asked = self.live.get_mut(&query).expect("found above");
+        let asked = self.live.get_mut(&query).or_else(|| self.ended.get_mut(&query));
+        let asked = asked.expect("found above");
         let lane = match step {
             Step::Route(route) => asked.targets[usize::from(route)].map_or(Lane::Route(route), Lane::Towards),
             Step::Fetch => Lane::Fetch,
@@ -415,7 +456,9 @@ impl Run {
     }
 
     fn begin(&mut self, request: RequestId, query: QueryId, contact: Option<(Step, u8)>) {
-        assert!(self.live.contains_key(&query), "a request for a query that does not live");
+        let may_refresh = self.ended.get(&query).is_some_and(|asked| asked.may_refresh);
+        let is_known = self.live.contains_key(&query) || may_refresh;
+        assert!(is_known, "a request for a query that does not live");
         let open = Open { query, contact, sent: self.now, is_sent: false };
         assert!(self.open.insert(request, open).is_none(), "two requests of one id");
         self.named.push(request);

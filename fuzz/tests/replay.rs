@@ -11,6 +11,7 @@ fn the_engine_keeps_its_promises_on_every_known_input_sequence() {
         &["Contact {", "Lookup {", "Release {", "Found {", "EnoughResults", "Converged", "Exhausted"],
     );
     leads_to(&runs, &["DeadlineReached", "Cancelled", "QuorumReached", "votes: 2", "Busy {", "Limit {"]);
+    leads_to(&runs, &["is_stale: true", "is_stale: false"]);
 }
 
 #[test]

@@ -174,6 +174,15 @@ impl Item for Answer {
             Self::Fetched(fetched) => AnswerId::Fetched(fetched.id.clone()),
         }
     }
+
+    fn size(&self) -> usize {
+        let bytes = match self {
+            Self::Record(record) => record.key.as_ref().len() + record.value.len(),
+            Self::Fetched(fetched) => fetched.id.len() + fetched.body.len(),
+            Self::Provider(_) | Self::Peer(_) => 0,
+        };
+        size_of_val(self) + bytes
+    }
 }
 
 /// What makes an [`Answer`] distinct.

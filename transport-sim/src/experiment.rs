@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::draw::{Draw, Purpose, below};
 use crate::faults::Fault;
 use crate::log::QueryRun;
-use crate::network::{Request, SimItem, SimNet, sound};
+use crate::network::{Request, SimItem, SimNet, all_sound};
 use crate::peers::PeerId;
 use crate::scenario::{ClientKind, Scenario, ScenarioError, WorkloadKind};
 use crate::sim::{ClientId, Sim};
@@ -148,7 +148,7 @@ impl Experiment {
                 }
                 match kind {
                     WorkloadKind::Search => Request::Search(key).query(),
-                    _ => Query::new(Request::Search(key)).fetch_from(providers).validator(sound),
+                    _ => Query::new(Request::Search(key)).fetch_from(providers).shared_validator(all_sound()),
                 }
             }
         }

@@ -38,7 +38,7 @@ pub use faults::{Fault, FaultError, FaultKind, Strikes, Whom};
 pub use latency::LatencyModel;
 pub use log::QueryRun;
 pub use matrix::{MatrixError, RttMatrix};
-pub use network::{Request, SimItem, SimNet, sound};
+pub use network::{Request, SimItem, SimNet, all_sound, sound};
 pub use peers::{NotAPeerId, PeerId};
 pub use population::{K, Staleness};
 pub use probe::Probe;

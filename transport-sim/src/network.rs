@@ -1,6 +1,8 @@
 //! What the simulated network speaks: its peers, requests and items.
 
-use dragnet_core::{Invalid, Item, Key, Network, Query, Route};
+use std::sync::{Arc, LazyLock};
+
+use dragnet_core::{Invalid, Item, Key, Network, Query, Route, Validator};
 
 use crate::draw::mix;
 use crate::peers::{PeerId, prefix};
@@ -51,7 +53,7 @@ impl Request {
     /// assert!(query.providers && query.routes.len() == 1);
     /// ```
     pub fn query(self) -> Query<SimNet> {
-        let query = Query::new(self).route(Route::walk(*self.key())).validator(sound);
+        let query = Query::new(self).route(Route::walk(*self.key())).shared_validator(all_sound());
         match self {
             Self::Search(_) => query.fetch_providers(),
             _ => query,
@@ -128,6 +130,12 @@ impl Item for SimItem {
     fn id(&self) -> u64 {
         self.id
     }
+}
+
+/// [`sound`], one for all: queries of several validators share nothing.
+pub fn all_sound() -> Arc<dyn Validator<SimNet>> {
+    static SOUND: LazyLock<Arc<dyn Validator<SimNet>>> = LazyLock::new(|| Arc::new(sound));
+    Arc::clone(&SOUND)
 }
 
 /// Accepts an item if it is under the key that was asked and its seal fits.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use dragnet_core::{
-    Caps, EngineConfig, Item, Key, Network, Output, Query, QueryConfig, QueryEngine, Reply, RequestId, Route,
-    Time,
+    CacheConfig, CachePolicy, Caps, EngineConfig, Item, Key, Network, Output, Query, QueryConfig,
+    QueryEngine, Reply, RequestId, Route, Time,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -125,6 +125,33 @@ impl Loaded {
             Lane::Fetch => query.fetch_from(peers),
             Lane::Walk => query.route(Route::walk_from(Key::of(&request.to_le_bytes()), peers)),
         }
+    }
+
+    /// One that keeps the answers to so many questions, each of so many items, and has no live query.
+    pub(crate) fn keeping(answers: u64, items: u64) -> Self {
+        let cache =
+            CacheConfig { entries_max: answers as usize, bytes_max: usize::MAX, ..CacheConfig::default() };
+        let mut loaded = Self::knowing_all(1);
+        loaded.engine =
+            QueryEngine::new(EngineConfig::default().with_cache(cache), Peer::new(u64::MAX), [1; 32]);
+        let config = QueryConfig::default().with_cache(CachePolicy::Refresh).with_max_results(1_000);
+        for number in 0..answers {
+            let peers = [loaded.pool[0].clone()];
+            loaded.start(loaded.to(number).fetch_from(peers).config(config.clone()));
+            let request = loaded.in_flight.pop().expect("the peer is asked");
+            loaded.reply(request, Reply::with_items((0..items).map(Answer).collect()));
+        }
+        loaded
+    }
+
+    /// One of so many questions that were asked.
+    pub(crate) fn question(&mut self, answers: u64) -> Query<Bulky> {
+        let number = self.rng.next_u64() % answers;
+        self.to(number).fetch_from([self.pool[0].clone()])
+    }
+
+    fn to(&self, number: u64) -> Query<Bulky> {
+        Query::new(number).route(Route::walk(Key::of(&number.to_le_bytes())))
     }
 
     pub(crate) fn start(&mut self, query: Query<Bulky>) {
