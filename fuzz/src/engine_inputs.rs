@@ -202,7 +202,10 @@ impl Run {
     }
 
     fn start(&mut self, bytes: &mut Unstructured<'_>, given: Time) -> Result<()> {
+        // What an adaptive pace is only the engine knows.
         let config = QueryConfig::balanced()
+            .with_adaptive_fan_out(false)
+            .with_adaptive_timeout(false)
             .with_timeout(Duration::from_millis(bytes.int_in_range(0..=200)?))
             .with_max_results(bytes.int_in_range(0..=5)?)
             .with_fan_out(bytes.int_in_range(0..=3)?)
