@@ -20,7 +20,8 @@ impl Conditions {
         self.times.record(u64::try_from(response_time.as_nanos()).unwrap_or(u64::MAX));
         let count = self.times.count();
         if count == 8 || count > 8 && count.is_multiple_of(16) {
-            let quantile = |permille| Duration::from_nanos(self.times.quantile(permille).expect("there are some"));
+            let quantile =
+                |permille| Duration::from_nanos(self.times.quantile(permille).expect("there are some"));
             self.typical = Some([500, 950, 999].map(quantile));
         }
     }
