@@ -231,7 +231,6 @@ fn ours(network: &Network, load: Load, delegated: bool) -> Result<Measured> {
         let mut get = query::get(key.clone());
         // One more than there are: a record has one id, whoever gives it.
         get.config = QueryConfig::balanced()
-            .with_adaptive_timeout(true)
             .with_timeout(load.deadline)
             .with_fan_out(FAN_OUT)
             .with_closest(CLOSEST)
