@@ -540,6 +540,10 @@ pub struct SourceStats {
     pub invalid: u32,
     /// Valid items that the query had already, from whomever.
     pub duplicate: u32,
+    /// Those of them that were not equal to what the query had. Found out only where items are held to be
+    /// compared: with [`Delivery::Quorum`], of which a quorum of 1 delivers at once all the same, and with
+    /// [`Delivery::BestAtEnd`].
+    pub conflicting: u32,
     /// Items delivered that it gave first.
     pub results: usize,
 }

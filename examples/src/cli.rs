@@ -133,8 +133,8 @@ pub struct SearchArgs {
     /// A peer of the network, such as /ip4/192.0.2.1/tcp/4001/p2p/12D3…; may be repeated.
     #[arg(long, required_unless_present = "source", value_name = "ADDR")]
     pub boot: Vec<String>,
-    /// Search a network or a registry beside others, such as main=/ip4/192.0.2.1/tcp/4001/p2p/12D3… or
-    /// crates=https://registry.example/; may be repeated.
+    /// Search a network or a registry beside others, such as `main=/ip4/192.0.2.1/tcp/4001/p2p/12D3…` or
+    /// `crates=https://registry.example/`; may be repeated.
     #[arg(long, value_name = "NAME=ADDR", conflicts_with_all = ["boot", "packages", "cargo_metadata"])]
     pub source: Vec<SourceArg>,
     /// The Kademlia protocol that the networks speak.

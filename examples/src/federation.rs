@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dragnet_core::front::{
     self, Client, Federation, Mapped, Mapping, QueryHandle, Subqueries, SystemClock, Transport,
 };
-use dragnet_core::{Failure, Invalid, Key, Network, Query, QueryConfig, Route, Source, StartError};
+use dragnet_core::{Delivery, Failure, Invalid, Key, Network, Query, QueryConfig, Route, Source, StartError};
 use dragnet_libp2p::{Answer, Ask, Libp2p, NodeError, Walks, provider_key, query};
 use dragnet_registry::{Config, ConfigError, Health, Registries, RegistryTransport, RegistryUrl, UrlError};
 use libp2p::PeerId;
@@ -259,7 +259,8 @@ impl Federated {
         Ok(Self { client, running: smol::spawn(driver), peers, sources, problems })
     }
 
-    /// Searches all sources at once. What peers and registries send is checked against the question.
+    /// Searches all sources at once. What peers and registries send is checked against the question, and
+    /// where one describes a package otherwise than the first that did, that is counted.
     ///
     /// # Errors
     ///
@@ -269,7 +270,8 @@ impl Federated {
         question: &Question,
         config: QueryConfig,
     ) -> Result<QueryHandle<Markets>, StartError> {
-        let mut query = Query::new(question.clone()).config(config);
+        // A quorum of one delivers at once, and keeps what it has delivered to compare the others with.
+        let mut query = Query::new(question.clone()).config(config.with_delivery(Delivery::Quorum(1)));
         for (index, SourceArg { place, .. }) in self.sources.iter().enumerate() {
             let source = Source(u16::try_from(index).expect("checked when they were opened"));
             query = match place {

@@ -11,17 +11,16 @@ use common::{Ended, Program, run};
 use serde_json::Value;
 
 /// A file of packages of these names, all about `async`.
-fn packages(names: &[&str]) -> tempfile::NamedTempFile {
-    let packages =
-        names.iter().map(|name| serde_json::json!({"name": name, "version": "1.0.0", "keywords": ["async"]}));
+fn packages(names: &[&str], description: &str) -> tempfile::NamedTempFile {
+    let package = |name: &&str| serde_json::json!({"name": name, "version": "1.0.0", "keywords": ["async"], "description": description});
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(Value::from_iter(packages).to_string().as_bytes()).unwrap();
+    file.write_all(Value::from_iter(names.iter().map(package)).to_string().as_bytes()).unwrap();
     file
 }
 
 /// A network of one node, and where it is.
 fn network(names: &[&str]) -> (Program, String) {
-    let file = packages(names);
+    let file = packages(names, "The same everywhere");
     let path = file.path().to_str().unwrap();
     let mut node = Program::start(["node", "--json", "--listen", "/ip4/127.0.0.1/tcp/0", "--packages", path]);
     let address = node.object("listening")["address"].as_str().unwrap().to_string();
@@ -29,8 +28,8 @@ fn network(names: &[&str]) -> (Program, String) {
     (node, address)
 }
 
-fn registry(names: &[&str]) -> (Program, String) {
-    let file = packages(names);
+fn registry(names: &[&str], description: &str) -> (Program, String) {
+    let file = packages(names, description);
     let path = file.path().to_str().unwrap();
     let mut registry = Program::start(["registry", "--json", "--listen", "127.0.0.1:0", "--packages", path]);
     let url = registry.object("listening")["url"].as_str().unwrap().to_string();
@@ -59,7 +58,7 @@ fn found(objects: &[Value]) -> Vec<&str> {
 fn one_search_asks_two_networks_and_a_registry_and_goes_on_without_one() {
     let (north_node, north) = network(&["both", "north-only"]);
     let (_south_node, south) = network(&["both", "south-only"]);
-    let (_registry, crates) = registry(&["both", "crates-only"]);
+    let (_registry, crates) = registry(&["both", "crates-only"], "The same everywhere");
     let sources = [("north", &*north), ("south", &*south), ("crates", &*crates)];
 
     let ended = search(&sources);
@@ -116,4 +115,16 @@ fn what_only_dead_sources_have_is_not_found_and_both_say_why() {
         assert_eq!(source["failed"], 1, "{source}");
         assert!(source["problem"].is_string(), "{source}");
     }
+}
+
+#[test]
+fn a_source_that_describes_a_package_otherwise_is_told_by_name() {
+    let (_one, one) = registry(&["both", "one-only"], "What the author says");
+    let (_other, other) = registry(&["both", "other-only"], "What somebody else says");
+    let ended = search(&[("one", &one), ("other", &other)]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let objects = ended.objects();
+    assert_eq!(found(&objects), ["both", "one-only", "other-only"]);
+    let differ = ["one", "other"].map(|name| named(&objects, name)["differ"].as_u64().unwrap());
+    assert!(differ == [0, 1] || differ == [1, 0], "the one that came second: {objects:?}");
 }

@@ -81,6 +81,7 @@ impl Tally {
             overdue: counts.overdue.0,
             invalid: counts.invalid.0,
             duplicate: counts.duplicate.0,
+            conflicting: counts.conflicting.0,
             results: *results as usize,
         })
         .collect()

@@ -6,7 +6,7 @@ use dragnet_core::front::{
     self, Client, Clock, Federation, FrontConfig, Mapped, Mapping, Subqueries, Transport,
 };
 use dragnet_core::{
-    Failure, Invalid, Key, Network, Query, QueryConfig, Reason, Route, Source, SourceStats, Time,
+    Delivery, Failure, Invalid, Key, Network, Query, QueryConfig, Reason, Route, Source, SourceStats, Time,
 };
 use futures::executor::LocalPool;
 use futures::task::LocalSpawnExt;
@@ -114,6 +114,18 @@ fn one_item_of_two_sources_is_delivered_once_and_counted_for_both() {
     assert_eq!(sources, [("north", 1, 1, 0, 2), ("south", 1, 1, 0, 1), ("registry", 0, 0, 0, 0)]);
     assert_eq!(outcome.sources[1].duplicate, 1);
     assert_eq!(outcome.stats.contacted, 2, "the counts of all are those of the sources");
+}
+
+#[test]
+fn two_sources_that_disagree_are_told_apart_by_name() {
+    let mut rig = Rig::new();
+    rig.wires[0].answers(1, ms(10), [word(1), word(2)]);
+    rig.wires[1].answers(1, ms(20), [Word { text: "another word", ..word(1) }, word(2)]);
+    let config = QueryConfig::default().with_delivery(Delivery::Quorum(1));
+    let (found, outcome) = rig.run(Query::new("a question").fetch_from([(0, 1), (1, 1)]).config(config));
+    assert_eq!(found, [(1, ms(10)), (2, ms(10))], "at once, the first of each");
+    let counts = |index: usize| (outcome.sources[index].duplicate, outcome.sources[index].conflicting);
+    assert_eq!((counts(0), counts(1)), ((0, 0), (2, 1)));
 }
 
 #[test]

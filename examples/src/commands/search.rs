@@ -1,7 +1,7 @@
 //! `search`: packages of the network, as they are found.
 
 use dragnet_core::front::DriverGone;
-use dragnet_core::{Outcome, QueryConfig, Source, SourceStats};
+use dragnet_core::{Outcome, QueryConfig, Reason, Source, SourceStats};
 use futures::StreamExt;
 use serde_json::json;
 
@@ -102,23 +102,30 @@ async fn print_found(
     }
     let outcome = search.outcome().ok_or(DriverGone)?;
     tell_sources(sources, outcome, output)?;
-    let ending = Ending::of_query(outcome, outcome.results);
+    let mut ending = Ending::of_query(outcome, outcome.results);
+    if ending.reason == Reason::QuorumReached {
+        // A quorum of one: as many as were wanted.
+        ending.reason = Reason::EnoughResults;
+    }
     summarise(&words, &ending, output)?;
     Ok(if ending.results > 0 { Exit::Found } else { Exit::Nothing })
 }
 
 /// What each source cost and brought, and what is wrong with it.
 fn tell_sources(sources: &Federated, outcome: &Outcome, output: Output) -> Result<(), Error> {
-    let counts = ["found first", "dupl", "asked", "answered", "failed", "invalid"];
+    let counts = ["found first", "dupl", "differ", "asked", "answered", "failed", "invalid"];
     let columns = counts.map(|name| (name, Align::Right));
     let columns = [("source", Align::Left)].into_iter().chain(columns).chain([("last problem", Align::Left)]);
     let mut table = Table::new(columns);
     for (index, stats) in outcome.sources.iter().enumerate() {
         let problem = u16::try_from(index).ok().and_then(|index| sources.problem(Source(index)));
-        let SourceStats { name, contacted, replied, failed, invalid, duplicate, results, .. } = stats;
+        let SourceStats {
+            name, contacted, replied, failed, invalid, duplicate, conflicting, results, ..
+        } = stats;
         let counts = [
             *results as u64,
             (*duplicate).into(),
+            (*conflicting).into(),
             (*contacted).into(),
             (*replied).into(),
             (*failed).into(),
@@ -128,7 +135,7 @@ fn tell_sources(sources: &Federated, outcome: &Outcome, output: Output) -> Resul
         let cells = [name.to_string()].into_iter().chain(cells).chain(problem.clone());
         table.row(cells);
         output.object(&json!({
-            "kind": "source", "name": **name, "results": results, "duplicates_removed": duplicate,
+            "kind": "source", "name": **name, "results": results, "duplicates_removed": duplicate, "differ": conflicting,
             "asked": contacted, "answered": replied, "failed": failed, "invalid": invalid, "problem": problem,
         }))?;
     }
