@@ -60,7 +60,7 @@ impl<N: Network> QueryEngine<N> {
         }
     }
 
-    /// Gives up what holds a lane up: overdue contacts, when nothing else of it is under way, or when they
+    /// Gives up what holds a lane up: overdue contacts, when nothing else of it is in flight, or when they
     /// have used up its hedges. Not all at once, but each when it is so late that an answer would be a
     /// wonder; and not where few have answered so far, for then it may be that all are slow.
     fn hurry(&mut self, work_slot: u32) {
@@ -82,7 +82,12 @@ impl<N: Network> QueryEngine<N> {
         for slot in overdue {
             let Contact { lane, sent, .. } = self.contacts[slot];
             let Some(lost_after) = limits.lost_after(&self.conditions, lane) else { continue };
-            let is_alone = others.iter().all(|other| self.contacts[*other].lane != lane);
+            // What waits for a peer may wait for one that is late everywhere: it is let through only when
+            // others give that peer up, and they may wait in the same way.
+            let is_alone = others
+                .iter()
+                .map(|other| &self.contacts[*other])
+                .all(|other| other.lane != lane || other.phase == Phase::Waiting);
             let holds_up = is_alone || self.works[work_slot].slots(lane).is_hedged_out(pace);
             let until = (sent + lost_after).max(self.now);
             if holds_up && until < self.timers.of_contact(slot) {

@@ -97,8 +97,7 @@ impl Reference {
             let Some(lost_after) = self.conditions.lost_after(&config, step) else { return };
             let sequence = self.next();
             let lane = self.lane(query, step);
-            let is_expected =
-                |candidate: &Candidate| matches!(candidate.state, State::InFlight | State::Waiting);
+            let is_expected = |candidate: &Candidate| candidate.state == State::InFlight;
             let is_alone = !lane.candidates.iter().any(is_expected);
             let holds_up = is_alone || lane.is_hedged_out(fan_out, config.hedges_max);
             let candidate = lane.get(peer);
