@@ -388,6 +388,41 @@ fn a_newer_answer_takes_the_place_of_the_older() {
     assert_eq!(bench.ids(id), [11]);
 }
 
+#[test]
+fn an_older_answer_that_comes_later_does_not_take_the_place_of_the_newer() {
+    let mut bench = bench_with(cache());
+    let two = |config| query().fetch_from([1, 2]).config(config);
+    bench.start(two(refresh()));
+    bench.items(1, &[10]);
+    bench.pass(ms(50));
+    // Too old for this one, which asks for itself.
+    bench.start(two(refresh().with_max_age(ms(1))));
+    let [old, _, new] = bench.contacts[..] else { panic!("each has asked") };
+    assert_eq!((old.1, new.1), (2, 2));
+    bench.items(1, &[11]);
+    bench.engine.handle_reply(bench.now, new.0, Reply::default());
+    bench.engine.handle_reply(bench.now, old.0, Reply::default());
+    bench.drain();
+    let id = bench.start(two(fresh()));
+    assert_eq!((bench.ids(id), cached(&bench, id)), (vec![11], Some((ms(0), false))));
+}
+
+#[test]
+fn contacts_go_by_the_name_of_one_that_lives_rather_than_of_a_refresh() {
+    let mut bench = bench_with(cache());
+    let two = |config: QueryConfig| query().fetch_from([1, 2]).config(config.with_fan_out(1));
+    bench.start(two(refresh()));
+    bench.items(1, &[10]);
+    bench.items(2, &[10]);
+    bench.pass(ms(150));
+    bench.start(two(stale()));
+    let joined = bench.start(two(fresh()));
+    bench.items(1, &[]);
+    assert_eq!(bench.asked(), [2]);
+    let last = bench.log.last().expect("the second peer is asked");
+    assert!(last.contains(&joined.to_string()), "{last}");
+}
+
 /// Asks peer so and so, and lets it answer with one item.
 fn keep(bench: &mut Bench, peer: u32) {
     bench.start(query().fetch_from([peer]).config(refresh()));
