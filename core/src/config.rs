@@ -79,7 +79,8 @@ pub struct Caps {
     /// Providers read from one reply. 128.
     pub providers_per_reply: usize,
     /// Items that a query holds back for a quorum or its end, all versions counted
-    /// ([`Delivery`](crate::Delivery)). 1 024.
+    /// ([`Delivery`](crate::Delivery)); and votes for one id beyond which those whom a delegated lookup
+    /// names have only one more, together. 1 024.
     pub held_max: usize,
     /// Of these, with one id; the first is always held. 16.
     pub versions_max: usize,

@@ -36,7 +36,10 @@
 ///
 /// A peer has one vote for each id: the first item that it gives under it. With disjoint routes it is the
 /// routes that vote, each as its peers do: see [`Agreement`]. What a delegated lookup
-/// reports is the vote of the peer that it names, or else, all of it together, one vote of its route.
+/// reports is the vote of the peer that it names, or else, all of it together, one vote of its route. Since
+/// it may name any number, that goes also for those it names when the id has
+/// [`Caps::held_max`](crate::Caps::held_max) votes: of what they say after the first, all is dropped and
+/// counted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[non_exhaustive]
 pub enum Delivery {

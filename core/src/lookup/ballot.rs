@@ -122,7 +122,9 @@ impl<N: Network> Ballot<N> {
         }
     }
 
-    /// Counts a vote. `has_room` says whether its reply may bring one more item.
+    /// Counts a vote. `has_room` says whether its reply may bring one more item. Of those whom lookups name
+    /// there may be any number: when an id has many votes, all that one lookup still reports is together
+    /// one vote of its route.
     pub(crate) fn cast(
         &mut self,
         item: N::Item,
@@ -132,7 +134,7 @@ impl<N: Network> Ballot<N> {
         has_room: bool,
         hasher: Keyed,
     ) -> Cast {
-        let vote = self.vote(voter, lane);
+        let mut vote = self.vote(voter, lane);
         let id = item.id();
         let hash = hasher.hash_one(&id);
         let known = self.by_id.find(hash, |&entry| self.entries[entry as usize].id == id).copied();
@@ -151,8 +153,18 @@ impl<N: Network> Ballot<N> {
         let Entry { is_delivered, versions, .. } = &mut self.entries[entry];
         let is_conflicting = versions.iter().any(|version| version.item != item);
         let cast = Cast { is_known: true, is_conflicting, ..Cast::default() };
-        if *is_delivered || versions.iter().any(|version| version.votes.iter().any(|v| v.voter == voter)) {
+        let has_voted = |voter| versions.iter().any(|version| version.votes.iter().any(|v| v.voter == voter));
+        if *is_delivered || has_voted(voter) {
             return cast;
+        }
+        let votes: usize = versions.iter().map(|version| version.votes.len()).sum();
+        // Only a lookup's reports come without a response time.
+        let is_reported = origin.response_time.is_none();
+        if is_reported && votes >= self.rules.held_max {
+            if has_voted(Voter::Route(lane)) {
+                return Cast { is_dropped: true, ..cast };
+            }
+            vote.voter = Voter::Route(lane);
         }
         match versions.iter().position(|version| version.item == item) {
             Some(version) => {

@@ -1,6 +1,6 @@
 //! What is held back until enough agree, or for the end.
 
-use dragnet_core::{Caps, Delivery, EngineConfig, QueryConfig, Reason, Reply, Route};
+use dragnet_core::{Caps, Delivery, EngineConfig, LookupTotals, QueryConfig, Reason, Reply, Route};
 
 use crate::bench::{Answer, Bench, Numbers, config, ms, query};
 
@@ -183,4 +183,23 @@ fn a_quorum_of_one_delivers_the_first_and_counts_the_conflicts() {
     bench.gives(3, &[version(7, 1)]);
     let stats = bench.outcome(id).stats;
     assert_eq!((stats.duplicate, stats.conflicting, stats.withheld), (2, 1, 0));
+}
+
+#[test]
+fn of_any_number_of_peers_that_a_lookup_names_only_so_many_have_votes() {
+    let caps = Caps { held_max: 2, ..Caps::default() };
+    let mut bench = Bench::with(EngineConfig::default().with_caps(caps));
+    let id = bench.start(query().route(Route::delegated()).fetch_from([1]).config(at_end()));
+    for peer in 100..200 {
+        let reply = Reply::with_items(vec![version(7, 1)]);
+        bench.engine.handle_progress(bench.now, bench.lookups[0], Some(peer), reply);
+    }
+    // One whom the engine asked itself has its vote still.
+    bench.gives(1, &[version(7, 1)]);
+    bench.engine.handle_done(bench.now, bench.lookups[0], LookupTotals::default());
+    bench.lookups.clear();
+    bench.drain();
+    assert_eq!(bench.elected(id), [(7, 1, 4, Some(100))], "two, one of all others, and one");
+    assert_eq!(bench.outcome(id).stats.dropped, 97);
+    bench.assert_nothing_left();
 }

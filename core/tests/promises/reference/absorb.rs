@@ -78,13 +78,24 @@ impl Reference {
     fn vote(&mut self, id: QueryId, step: Step, item: Held, held_of_reply: &mut usize) -> bool {
         let caps = self.setup.config.caps.clone();
         let asked = self.asked(id);
-        let voter = item.from.map_or(Voter::Route(step), Voter::Peer);
+        let is_reported = step != Step::Fetch && asked.lane(step).target.is_none();
+        let mut voter = item.from.map_or(Voter::Route(step), Voter::Peer);
         let same_id: Vec<&Held> = asked.held.iter().filter(|held| held.item.id == item.item.id).collect();
         asked.duplicate += u32::from(!same_id.is_empty());
         asked.conflicting += u32::from(same_id.iter().any(|held| held.item != item.item));
-        let has_voted = same_id.iter().any(|held| held.voters.iter().any(|(other, _)| *other == voter));
-        if has_voted || asked.has_delivered(item.item.id) {
+        let has_voted =
+            |voter| same_id.iter().any(|held| held.voters.iter().any(|(other, _)| *other == voter));
+        if has_voted(voter) || asked.has_delivered(item.item.id) {
             return false;
+        }
+        let votes: usize = same_id.iter().map(|held| held.voters.len()).sum();
+        if is_reported && votes >= caps.held_max {
+            voter = Voter::Route(step);
+            if has_voted(voter) {
+                asked.dropped += 1;
+                asked.sharing.cut(asked.wanted());
+                return false;
+            }
         }
         let versions = same_id.len();
         let known = asked.held.iter().position(|held| held.item == item.item);
