@@ -67,7 +67,9 @@ pub enum Delivery {
 ///
 /// A route agrees on an item when one of its peers has given it. In the fetch lane a provider speaks for
 /// every route that has named it, also for those that do so later; one that no route has named, since
-/// the asker did, speaks for itself. [`Found::votes`](crate::Found::votes) counts these voters, and so
+/// the asker did, speaks for itself. One that another peer of the fetch lane has named is no witness more:
+/// it speaks for the routes that had named that peer, and where there are none, it has the one vote of
+/// an item that nobody else has given, and else none. [`Found::votes`](crate::Found::votes) counts these voters, and so
 /// does [`Delivery::Quorum`]: with disjoint routes an item needs as many as the larger of the two asks.
 ///
 /// It is a majority of all routes that the query began with. One that has ended without an answer is

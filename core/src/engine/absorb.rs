@@ -38,7 +38,8 @@ impl<N: Network> QueryEngine<N> {
         } else {
             self.peers.record_reply(self.now, peer, response_time);
         }
-        if !verdict.has_ended && !self.offer_all(work, lane, reply.closer, reply.providers) {
+        let by = origin.from.as_ref();
+        if !verdict.has_ended && !self.offer_all(work, lane, by, reply.closer, reply.providers) {
             self.mark_ready(work);
         }
     }
@@ -63,7 +64,7 @@ impl<N: Network> QueryEngine<N> {
         {
             self.count_invalid(peer);
         }
-        if !verdict.has_ended && !self.offer_all(work, lane, reply.closer, reply.providers) {
+        if !verdict.has_ended && !self.offer_all(work, lane, None, reply.closer, reply.providers) {
             self.mark_ready(work);
         }
     }
@@ -190,39 +191,60 @@ impl<N: Network> QueryEngine<N> {
         u32::try_from(withheld).unwrap_or(u32::MAX)
     }
 
-    /// Makes candidates of those that a reply names; true if the work has ended by it.
-    fn offer_all(&mut self, work: u32, lane: Lane, closer: Vec<N::Peer>, providers: Vec<N::Peer>) -> bool {
+    /// Makes candidates of those that a reply names; true if the work has ended by it. `by` is the peer whose
+    /// reply it is, if it is no lookup's.
+    fn offer_all(
+        &mut self,
+        work: u32,
+        lane: Lane,
+        by: Option<&N::Peer>,
+        closer: Vec<N::Peer>,
+        providers: Vec<N::Peer>,
+    ) -> bool {
         let is_walk = lane != Lane::FETCH
             && matches!(self.works[work].routes[usize::from(lane.0)].route, RouteState::Walk(_));
         if is_walk {
-            self.offer_some(work, lane, lane, closer, self.config.caps.closer_per_reply);
+            self.offer_some(work, lane, closer, self.config.caps.closer_per_reply);
         }
         if self.works[work].fetch_providers {
-            self.offer_some(work, Lane::FETCH, lane, providers, self.config.caps.providers_per_reply);
+            self.offer_providers(work, lane, by, providers);
         }
         self.give_elected_by_name(work)
     }
 
-    /// Offers peers to a lane; `by` is the lane that has learned of them.
-    fn offer_some(&mut self, work: u32, lane: Lane, by: Lane, mut peers: Vec<N::Peer>, read_max: usize) {
+    /// Offers peers to a lane.
+    fn offer_some(&mut self, work: u32, lane: Lane, mut peers: Vec<N::Peer>, read_max: usize) {
         let over = peers.len().saturating_sub(read_max);
         self.count_dropped(work, over);
         peers.truncate(read_max);
         let tags = self.peers.tags(&peers);
-        let names = lane == Lane::FETCH && by != Lane::FETCH && self.works[work].is_disjoint;
-        if !names {
-            for (peer, tag) in peers.into_iter().zip(tags) {
-                self.offer(work, lane, peer, tag, Named::ByReply);
-            }
-            return;
-        }
         for (peer, tag) in peers.into_iter().zip(tags) {
+            self.offer(work, lane, peer, tag, Named::ByReply);
+        }
+    }
+
+    /// Offers to the fetch lane the providers that a reply in some lane has named, `by` whom.
+    fn offer_providers(&mut self, work: u32, lane: Lane, by: Option<&N::Peer>, mut providers: Vec<N::Peer>) {
+        let read_max = self.config.caps.providers_per_reply;
+        if !self.works[work].is_disjoint {
+            return self.offer_some(work, Lane::FETCH, providers, read_max);
+        }
+        self.count_dropped(work, providers.len().saturating_sub(read_max));
+        providers.truncate(read_max);
+        let by = by.filter(|_| lane == Lane::FETCH).map(|by| self.voter(by));
+        let tags = self.peers.tags(&providers);
+        for (peer, tag) in providers.into_iter().zip(tags) {
             let voter = self.voter(&peer);
-            let is_candidate = self.offer(work, lane, peer, tag, Named::ByReply);
+            let candidates = self.works[work].fetch.len();
+            let is_candidate = self.offer(work, Lane::FETCH, peer, tag, Named::ByReply);
+            let is_new = self.works[work].fetch.len() > candidates;
             if let Answers::Held(ballot) = &mut self.works[work].answers
                 && is_candidate
             {
-                ballot.name(voter, by);
+                match by {
+                    Some(by) => ballot.refer(voter, by, is_new),
+                    None => ballot.name(voter, lane),
+                }
             }
         }
     }

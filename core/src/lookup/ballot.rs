@@ -22,14 +22,23 @@ pub(crate) struct Ballot<N: Network> {
     by_id: HashTable<u32>,
     /// Versions held, over all ids.
     held: usize,
-    /// The fetch lane's candidates that routes have named, and by which, if routes are who votes.
-    named: Vec<(Voter, Routes)>,
+    /// The fetch lane's candidates that replies have named, if routes are who votes.
+    named: Vec<NamedVoter>,
     /// Whether a name has added to votes since it was last looked who is elected by that.
     has_new_names: bool,
 }
 
 /// A set of routes, by index: there are at most 64 where they vote.
 type Routes = u64;
+
+/// A candidate of the fetch lane that was named by replies.
+struct NamedVoter {
+    voter: Voter,
+    /// Those that have named it, or have named who did.
+    routes: Routes,
+    /// Whether it is a candidate because another one of the fetch lane named it.
+    is_referred: bool,
+}
 
 /// When an item is elected, and how many may stand.
 #[derive(Clone, Copy)]
@@ -75,6 +84,8 @@ impl<N: Network> Clone for Origin<N> {
 pub(crate) struct Vote {
     voter: Voter,
     routes: Routes,
+    /// Whether it does not speak for itself, as one that the asker named does.
+    is_referred: bool,
 }
 
 /// Who votes.
@@ -189,18 +200,28 @@ impl<N: Network> Ballot<N> {
     /// Takes note that a route has named a candidate of the fetch lane: whatever that one has given, or
     /// will give, speaks for the route too.
     pub(crate) fn name(&mut self, voter: Voter, Lane(route): Lane) {
-        if !self.rules.by_route {
+        self.add_routes(voter, 1 << route, false);
+    }
+
+    /// Takes note that one of the fetch lane has named another, which speaks for the routes that have named
+    /// the first by now: it is no witness more. `is_new` says whether that made it a candidate.
+    pub(crate) fn refer(&mut self, voter: Voter, by: Voter, is_new: bool) {
+        let routes = self.named(by).map_or(0, |by| by.routes);
+        self.add_routes(voter, routes, is_new);
+    }
+
+    fn add_routes(&mut self, voter: Voter, added: Routes, is_referred: bool) {
+        if !self.rules.by_route || (added == 0 && !is_referred) {
             return;
         }
-        let bit = 1 << route;
-        match self.named.iter_mut().find(|(other, _)| *other == voter) {
-            Some((_, routes)) if *routes & bit > 0 => return,
-            Some((_, routes)) => *routes |= bit,
-            None => self.named.push((voter, bit)),
+        match self.named.iter_mut().find(|named| named.voter == voter) {
+            Some(named) if named.routes & added == added => return,
+            Some(named) => named.routes |= added,
+            None => self.named.push(NamedVoter { voter, routes: added, is_referred }),
         }
         let versions = self.entries.iter_mut().flat_map(|entry| &mut entry.versions);
         for vote in versions.flat_map(|version| &mut version.votes).filter(|vote| vote.voter == voter) {
-            vote.routes |= bit;
+            vote.routes |= added;
             self.has_new_names = true;
         }
     }
@@ -241,11 +262,15 @@ impl<N: Network> Ballot<N> {
     /// Whom a voter's vote speaks for.
     fn vote(&self, voter: Voter, lane: Lane) -> Vote {
         if !self.rules.by_route {
-            return Vote { voter, routes: 0 };
+            return Vote { voter, routes: 0, is_referred: false };
         }
-        let named = self.named.iter().find(|(other, _)| *other == voter).map_or(0, |(_, routes)| *routes);
+        let (named, is_referred) = self.named(voter).map_or((0, false), |n| (n.routes, n.is_referred));
         let own = if lane == Lane::FETCH { 0 } else { 1 << lane.0 };
-        Vote { voter, routes: named | own }
+        Vote { voter, routes: named | own, is_referred }
+    }
+
+    fn named(&self, voter: Voter) -> Option<&NamedVoter> {
+        self.named.iter().find(|named| named.voter == voter)
     }
 
     fn add(&mut self, entry: usize, item: N::Item, vote: Vote, origin: &Origin<N>, cast: Cast) -> Cast {
@@ -276,13 +301,14 @@ impl<N: Network> Ballot<N> {
 }
 
 impl<N: Network> Version<N> {
-    /// Peers that gave it, or the routes that these speak for and the peers that speak for themselves.
+    /// Peers that gave it, or the routes that these speak for and the peers that speak for themselves. Of
+    /// others it has one vote if it has no other.
     fn count(&self, rules: Rules) -> u32 {
         if !rules.by_route {
             return self.votes.len() as u32;
         }
         let routes = self.votes.iter().fold(0, |routes, vote| routes | vote.routes);
-        let alone = self.votes.iter().filter(|vote| vote.routes == 0).count();
-        routes.count_ones() + alone as u32
+        let alone = self.votes.iter().filter(|vote| vote.routes == 0 && !vote.is_referred).count();
+        (routes.count_ones() + alone as u32).max(1)
     }
 }

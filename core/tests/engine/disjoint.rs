@@ -184,6 +184,41 @@ fn a_provider_speaks_for_every_route_that_has_named_it() {
 }
 
 #[test]
+fn who_is_named_in_the_fetch_lane_is_no_witness_more() {
+    let search = walks(3, &[10, 20, 30]).fetch_providers();
+    let search = search.agreement(Agreement::Majority).config(config().with_fan_out(10));
+    let mut bench = Bench::new();
+    let id = bench.start(search.clone());
+    bench.reply(10, Reply { providers: vec![91], closer: vec![1], ..Reply::default() });
+    // A liar that one route has found, its accomplices, and one of theirs.
+    let lie = |providers| Reply { items: vec![version(1)], providers, ..Reply::default() };
+    bench.reply(91, lie(vec![92, 93, 94]));
+    bench.reply(92, lie(vec![95]));
+    [93, 94, 95].into_iter().for_each(|peer| bench.reply(peer, lie(vec![])));
+    assert!(!bench.found.contains_key(&id));
+    // Named by another route too, one speaks for both.
+    bench.reply(20, Reply::with_providers(vec![95]));
+    assert_eq!(bench.found[&id][0].votes, 2);
+
+    // Of the asker's own, one has accomplices; they add nothing to its vote.
+    let mut bench = Bench::new();
+    let id = bench.start(search.fetch_from([90, 96]));
+    bench.reply(90, lie(vec![91, 92]));
+    [91, 92].into_iter().for_each(|peer| bench.reply(peer, lie(vec![])));
+    assert!(!bench.found.contains_key(&id));
+    bench.reply(96, lie(vec![]));
+    assert_eq!(bench.found[&id][0].votes, 2);
+
+    // They are heard where nobody else speaks.
+    let config = config().with_delivery(Delivery::BestAtEnd);
+    let search = query().fetch_providers().fetch_from([90]).agreement(Agreement::One).config(config);
+    let id = bench.start(search);
+    bench.reply(90, Reply::with_providers(vec![91]));
+    bench.says(91, version(1), &[]);
+    assert_eq!(bench.found[&id][0].votes, 1);
+}
+
+#[test]
 fn at_most_64_routes_are_disjoint() {
     let caps = Caps { routes_max: 100, ..Caps::default() };
     let mut bench = Bench::with(EngineConfig::default().with_caps(caps));

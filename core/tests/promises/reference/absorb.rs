@@ -126,7 +126,7 @@ impl Reference {
         is_elected && self.give(id, &item, votes)
     }
 
-    pub(super) fn take_in(&mut self, query: QueryId, step: Step, reply: &Reply<Toy>) {
+    pub(super) fn take_in(&mut self, query: QueryId, step: Step, from: Option<u8>, reply: &Reply<Toy>) {
         let caps = self.setup.config.caps.clone();
         let Some(asked) = self.asked.iter().find(|asked| asked.id == query) else { return };
         let takes_providers = asked.query.providers;
@@ -134,14 +134,19 @@ impl Reference {
             self.offer(query, step, &reply.closer, caps.closer_per_reply);
         }
         if takes_providers {
+            let known = self.asked(query).fetched();
             self.offer(query, Step::Fetch, &reply.providers, caps.providers_per_reply);
-            let read = reply.providers.iter().take(caps.providers_per_reply);
             let asked = self.asked(query);
-            let names = step != Step::Fetch && asked.query.disjoint.is_some();
-            for provider in read.filter(|_| names) {
-                let candidates = &mut asked.lane(Step::Fetch).candidates;
-                if candidates.iter().any(|candidate| candidate.peer == *provider) {
-                    asked.named.push((*provider, step));
+            let fetched = asked.fetched();
+            let read = reply.providers.iter().take(caps.providers_per_reply);
+            let routes = match step {
+                Step::Fetch => asked.named_by(from.expect("a contact's peer is known")),
+                route => vec![route],
+            };
+            for provider in read.filter(|provider| fetched.contains(provider)) {
+                asked.named.extend(routes.iter().map(|route| (*provider, *route)));
+                if step == Step::Fetch && !known.contains(provider) {
+                    asked.referred.push(*provider);
                 }
             }
             // By id, in the order in which they came.

@@ -299,7 +299,7 @@ impl Reference {
         } else {
             self.peers.success(peer, response_time);
         }
-        self.take_in(query, step, reply);
+        self.take_in(query, step, Some(peer), reply);
     }
 
     fn progress(&mut self, query: QueryId, step: Step, from: Option<u8>, reply: &Reply<Toy>) {
@@ -307,7 +307,7 @@ impl Reference {
         if let Some(peer) = from.filter(|peer| is_invalid && *peer != self.setup.local) {
             self.peers.invalid(self.now, peer);
         }
-        self.take_in(query, step, reply);
+        self.take_in(query, step, from, reply);
     }
 
     fn fail(&mut self, query: QueryId, step: Step, peer: u8, failure: Failure) {

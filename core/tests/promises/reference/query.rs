@@ -24,6 +24,8 @@ pub(super) struct Asked {
     pub(super) held: Vec<Held>,
     /// Which routes have named a candidate of the fetch lane.
     pub(super) named: Vec<(u8, Step)>,
+    /// Those that are candidates of the fetch lane because another one named them.
+    pub(super) referred: Vec<u8>,
     pub(super) contacted: u32,
     pub(super) replied: u32,
     pub(super) failed: u32,
@@ -125,6 +127,7 @@ impl Asked {
             accepted: Vec::new(),
             held: Vec::new(),
             named: Vec::new(),
+            referred: Vec::new(),
             contacted: 0,
             replied: 0,
             failed: 0,
@@ -227,17 +230,30 @@ impl Asked {
         let mut routes = Vec::new();
         let mut alone = 0;
         for (voter, step) in &held.voters {
-            let named = self.named.iter().filter(|(peer, _)| *voter == Voter::Peer(*peer));
-            let mut of_voter: Vec<Step> = named.map(|(_, route)| *route).collect();
+            let Voter::Peer(peer) = voter else {
+                routes.extend(Some(*step).filter(|step| !routes.contains(step)));
+                continue;
+            };
+            let mut of_voter = self.named_by(*peer);
             of_voter.extend(Some(*step).filter(|step| *step != Step::Fetch));
-            alone += usize::from(of_voter.is_empty());
+            alone += usize::from(of_voter.is_empty() && !self.referred.contains(peer));
             for route in of_voter {
                 if !routes.contains(&route) {
                     routes.push(route);
                 }
             }
         }
-        routes.len() + alone
+        (routes.len() + alone).max(1)
+    }
+
+    /// The routes that have named a peer, or have named who did.
+    pub(super) fn named_by(&self, peer: u8) -> Vec<Step> {
+        self.named.iter().filter(|(other, _)| *other == peer).map(|(_, route)| *route).collect()
+    }
+
+    /// The candidates of the fetch lane.
+    pub(super) fn fetched(&mut self) -> Vec<u8> {
+        self.lane(Step::Fetch).candidates.iter().map(|candidate| candidate.peer).collect()
     }
 
     /// Votes without which nothing is delivered.
