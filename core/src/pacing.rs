@@ -118,6 +118,10 @@ impl Slots {
 pub(crate) struct Conditions {
     response_times: Histogram,
     typical: Option<Typical>,
+    /// How long contacts had to wait in the transport, those that had to: for a connection, mostly.
+    waits: Histogram,
+    /// The 95th percentile of that.
+    wait: Duration,
     /// The share of contacts that became overdue, in 65 536ths.
     overdue_share: u32,
 }
@@ -137,6 +141,8 @@ struct Typical {
 const SAMPLES_MIN: u64 = 8;
 /// Response times after which the earlier ones weigh half.
 const SAMPLES_MAX: u64 = 1024;
+/// What leaves the transport sooner has not waited for anything.
+const WAIT_MIN: Duration = Duration::from_millis(1);
 /// Each contact moves the share of overdue ones by a 32nd of the way.
 const SHARE_GAIN: u32 = 32;
 const ALL: u32 = 1 << 16;
@@ -151,18 +157,25 @@ const FAN_OUT_RISE_MAX: u32 = 4;
 
 impl Conditions {
     pub(crate) fn replied(&mut self, response_time: Duration) {
-        if self.response_times.count() >= SAMPLES_MAX {
-            self.response_times.halve();
-        }
-        self.response_times.record(nanos(response_time));
-        let count = self.response_times.count();
-        // Read again when it can have moved: a sixteenth more of samples moves a percentile little.
-        if count == SAMPLES_MIN || (count > SAMPLES_MIN && count.is_multiple_of(16)) {
+        if record(&mut self.response_times, response_time) {
             let times = &self.response_times;
             let quantile = |permille| times.quantile(permille).map_or(Duration::ZERO, Duration::from_nanos);
             self.typical =
                 Some(Typical { median: quantile(500), late: quantile(950), longest: quantile(999) });
         }
+    }
+
+    /// A contact has left the transport so long after it began.
+    pub(crate) fn sent(&mut self, wait: Duration) {
+        if wait >= WAIT_MIN && record(&mut self.waits, wait) {
+            self.wait = self.waits.quantile(950).map_or(Duration::ZERO, Duration::from_nanos);
+        }
+    }
+
+    /// How much longer than its answer a contact may take that has not been sent yet. Nothing, if the
+    /// transport never says that it has sent.
+    pub(crate) const fn wait(&self, is_sent: bool) -> Duration {
+        if is_sent { Duration::ZERO } else { self.wait }
     }
 
     pub(crate) fn was_overdue(&mut self, is_overdue: bool) {
@@ -204,6 +217,17 @@ impl Conditions {
         let risen = (u64::from(fan_out) * u64::from(ALL) + u64::from(useful / 2)) / u64::from(useful);
         u16::try_from(risen).unwrap_or(u16::MAX)
     }
+}
+
+/// Counts a time; whether the percentiles are to be read again, since they can have moved: a sixteenth more
+/// of samples moves one little.
+fn record(times: &mut Histogram, time: Duration) -> bool {
+    if times.count() >= SAMPLES_MAX {
+        times.halve();
+    }
+    times.record(nanos(time));
+    let count = times.count();
+    count == SAMPLES_MIN || (count > SAMPLES_MIN && count.is_multiple_of(16))
 }
 
 #[cfg(test)]

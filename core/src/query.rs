@@ -318,9 +318,11 @@ pub struct QueryConfig {
     /// - A contact's soft timeout is its peer's own (RFC 6298, without a floor of 1 s), and at most the 95th
     ///   percentile of recent response times, which is a stranger's; the median for a peer that has failed
     ///   more often than it has answered.
-    /// - Overdue contacts that hold the query up, because nothing else is under way or because they have used
-    ///   up the hedges, are given up after the 99.9th percentile, or four times the 95th if that is longer,
-    ///   unless few others have answered.
+    /// - What a contact waits in the transport before it is sent, for a connection above all, comes on top: as
+    ///   long as it has not been sent, the 95th percentile of what others have waited.
+    /// - Overdue contacts that hold a lane up, because nothing else of it is under way or because they have used
+    ///   up the hedges, are given up: in a walk after twice the 95th percentile; in the fetch lane after four
+    ///   times that, or the 99.9th percentile if that is longer. Not so where few others have answered.
     /// - A walk prefers, among the nearest few candidates that are about as near, those that are expected to
     ///   answer soon.
     ///

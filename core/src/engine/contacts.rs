@@ -42,7 +42,7 @@ impl<N: Network> QueryEngine<N> {
         *self.peers.in_flight_mut(peer) += 1;
         self.contacts[slot].phase = Phase::InFlight;
         self.contacts[slot].sent = self.now;
-        let timeout = work.limits.soft_timeout(&self.conditions, self.peers.patience(peer));
+        let timeout = work.limits.soft_timeout(&self.conditions, self.peers.patience(peer), false);
         self.timers.set(Timer::Contact(slot), self.now + timeout);
         self.withdraw_if_full(work_slot, lane, peer);
         if self.works[work_slot].is_disjoint {
@@ -64,6 +64,11 @@ impl<N: Network> QueryEngine<N> {
         let walks =
             works[work_slot].rivals(lane).filter_map(|(other, walk)| Some((other, walk.state(peer, peers)?)));
         let rivals: SmallVec<[(Lane, State); 8]> = walks.collect();
+        let loses = |(_, state): &(Lane, State)| matches!(state, State::New | State::Waiting);
+        if rivals.iter().any(loses) {
+            // Whose next that was has another next.
+            self.mark_ready(work_slot);
+        }
         for (other, state) in rivals {
             if state == State::Waiting {
                 let is_it = |contact: &Contact| contact.lane == other && contact.peer == peer;
@@ -85,15 +90,21 @@ impl<N: Network> QueryEngine<N> {
     /// A contact in flight has left the transport.
     pub(super) fn sent(&mut self, slot: u32) {
         let contact = &mut self.contacts[slot];
+        let wait = self.now.since(contact.sent);
         contact.is_sent = true;
         contact.sent = self.now;
         let Contact { work, peer, phase, .. } = *contact;
+        self.conditions.sent(wait);
         let limits = &self.works[work].limits;
         let timeout = match phase {
             Phase::Overdue => limits.request_timeout(),
-            _ => limits.soft_timeout(&self.conditions, self.peers.patience(peer)),
+            _ => limits.soft_timeout(&self.conditions, self.peers.patience(peer), true),
         };
         self.timers.set(Timer::Contact(slot), self.now + timeout);
+        if phase == Phase::Overdue {
+            // It may hold up its lane now as before.
+            self.mark_ready(work);
+        }
     }
 
     pub(super) fn begin_lookup(&mut self, work: u32, route: u16) {

@@ -80,7 +80,7 @@ impl<N: Network> QueryEngine<N> {
         }
         let pace = limits.pace(&self.conditions);
         for slot in overdue {
-            let Contact { lane, sent, .. } = self.contacts[slot];
+            let Contact { lane, sent, is_sent, .. } = self.contacts[slot];
             let Some(lost_after) = limits.lost_after(&self.conditions, lane) else { continue };
             // What waits for a peer may wait for one that is late everywhere: it is let through only when
             // others give that peer up, and they may wait in the same way.
@@ -89,7 +89,7 @@ impl<N: Network> QueryEngine<N> {
                 .map(|other| &self.contacts[*other])
                 .all(|other| other.lane != lane || other.phase == Phase::Waiting);
             let holds_up = is_alone || self.works[work_slot].slots(lane).is_hedged_out(pace);
-            let until = (sent + lost_after).max(self.now);
+            let until = (sent + lost_after + self.conditions.wait(is_sent)).max(self.now);
             if holds_up && until < self.timers.of_contact(slot) {
                 self.timers.set(Timer::Contact(slot), until);
             }

@@ -112,10 +112,20 @@ impl Limits {
         Pace { fan_out, hedges_max, typical }
     }
 
-    /// After how long a contact loses its slot, its peer's own timeout given.
-    pub(crate) fn soft_timeout(&self, conditions: &Conditions, patience: Patience) -> Duration {
+    /// After how long a contact loses its slot, its peer's own timeout given, counted from when it was
+    /// sent, or from its beginning if it has not been yet.
+    pub(crate) fn soft_timeout(
+        &self,
+        conditions: &Conditions,
+        patience: Patience,
+        is_sent: bool,
+    ) -> Duration {
         let start = Duration::from_nanos(self.soft_timeout_nanos);
-        let soft_timeout = if self.adaptive_timeout { conditions.late_after(patience, start) } else { start };
+        let soft_timeout = if self.adaptive_timeout {
+            conditions.late_after(patience, start) + conditions.wait(is_sent)
+        } else {
+            start
+        };
         soft_timeout.min(self.request_timeout())
     }
 

@@ -201,3 +201,48 @@ fn a_contact_is_sent_once() {
     bench.items(1, &[1]);
     assert_eq!(bench.found[&id][0].response_time, Some(ms(30)));
 }
+
+/// Teaches the engine that peers answer in so long, once they have been waited for in the transport.
+fn teach_waiting(bench: &mut Bench, peers: std::ops::Range<u32>, wait: u64, millis: u64) {
+    for peer in peers {
+        bench.start(query().fetch_from([peer]));
+        bench.pass(ms(wait));
+        bench.sent(peer);
+        bench.pass(ms(millis));
+        bench.items(peer, &[]);
+    }
+}
+
+#[test]
+fn what_has_to_be_dialled_is_given_the_time_that_dialling_takes() {
+    let mut bench = Bench::new();
+    teach_waiting(&mut bench, 0..40, 300, 40);
+    let stranger = late_after(&mut bench, 500, config());
+    assert!((ms(350)..ms(400)).contains(&stranger), "{stranger:?}");
+
+    let id = bench.start(query().fetch_from([501]));
+    bench.pass(ms(300));
+    bench.sent(501);
+    assert_eq!(bench.engine.status(id).unwrap().overdue, 0);
+    let late = bench.engine.poll_timeout().unwrap() - bench.now;
+    assert!(late < ms(60), "and no more than that, once it is sent: {late:?}");
+    bench.items(501, &[]);
+
+    // Contacts that leave at once say nothing of what the others wait.
+    teach_waiting(&mut bench, 600..700, 0, 40);
+    let later = late_after(&mut bench, 502, config());
+    assert!(later >= ms(340), "{later:?}");
+}
+
+#[test]
+fn a_contact_that_is_sent_late_and_then_silent_holds_its_lane_up_no_longer_than_another() {
+    let mut bench = Bench::new();
+    teach(&mut bench, 0..20, 40);
+    let id = bench.start(query().fetch_from([500, 501]));
+    bench.items(500, &[]);
+    bench.pass(ms(100));
+    assert_eq!(bench.engine.status(id).unwrap().overdue, 1);
+    bench.sent(501);
+    bench.pass(ms(1_000));
+    assert!(!bench.is_live(id), "four times what is late, and not the 10 s of the request timeout");
+}

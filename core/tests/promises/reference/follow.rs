@@ -94,7 +94,8 @@ impl Reference {
             return;
         }
         for (step, peer) in overdue {
-            let Some(lost_after) = self.conditions.lost_after(&config, step) else { return };
+            let is_sent = self.lane(query, step).get(peer).is_sent;
+            let Some(lost_after) = self.conditions.lost_after(&config, step, is_sent) else { return };
             let sequence = self.next();
             let lane = self.lane(query, step);
             let is_expected = |candidate: &Candidate| candidate.state == State::InFlight;
@@ -161,7 +162,7 @@ impl Reference {
     fn send(&mut self, query: QueryId, step: Step, peer: u8) {
         let (sequence, now) = (self.next(), self.now);
         let config = self.asked(query).query.config.clone();
-        let soft = self.conditions.soft_timeout(&config, self.peers.get(peer));
+        let soft = self.conditions.soft_timeout(&config, self.peers.get(peer), false);
         let fan_out = self.conditions.fan_out(&config);
         let asked = self.asked(query);
         asked.contacted = asked.contacted.saturating_add(1);
@@ -185,8 +186,13 @@ impl Reference {
         for rival in self.asked(query).rivals(step) {
             let candidates = &mut self.lane(query, rival).candidates;
             let is_free = |candidate: &Candidate| matches!(candidate.state, State::New | State::Waiting);
+            let before = candidates.len();
             candidates.retain(|candidate| candidate.peer != peer || !is_free(candidate));
+            let has_lost = candidates.len() < before;
             self.peers.get(peer).waiting.retain(|other| *other != (query, rival));
+            if has_lost {
+                self.mark_ready(query);
+            }
         }
     }
 

@@ -274,15 +274,21 @@ impl Reference {
     fn sent(&mut self, query: QueryId, step: Step, peer: u8) {
         let (sequence, now) = (self.next(), self.now);
         let config = self.asked(query).query.config.clone();
-        let soft = self.conditions.soft_timeout(&config, self.peers.get(peer));
         let candidate = self.lane(query, step).get(peer);
         if !candidate.is_sent {
+            let wait = now.since(candidate.sent);
+            self.conditions.sent(wait);
+            let soft = self.conditions.soft_timeout(&config, self.peers.get(peer), true);
+            let candidate = self.lane(query, step).get(peer);
             let is_overdue = candidate.state == State::Overdue;
             let timeout = if is_overdue { config.request_timeout } else { soft.min(config.request_timeout) };
             candidate.is_sent = true;
             candidate.sent = now;
             candidate.timer_set = sequence;
             candidate.due = now + timeout;
+            if is_overdue {
+                self.mark_ready(query);
+            }
         }
     }
 

@@ -11,15 +11,22 @@ pub(super) struct Conditions {
     times: Histogram,
     /// The median, the 95th and the 99.9th percentile, as they were when last read.
     typical: Option<[Duration; 3]>,
+    /// What contacts waited before they were sent, and its 95th percentile.
+    waits: Histogram,
+    wait: Duration,
     /// The share of contacts that became overdue, in 65 536ths.
     overdue_share: i64,
 }
 
 impl Conditions {
+    pub(super) fn sent(&mut self, wait: Duration) {
+        if wait >= Duration::from_millis(1) && record(&mut self.waits, wait) {
+            self.wait = Duration::from_nanos(self.waits.quantile(950).expect("there are some"));
+        }
+    }
+
     pub(super) fn replied(&mut self, response_time: Duration) {
-        self.times.record(u64::try_from(response_time.as_nanos()).unwrap_or(u64::MAX));
-        let count = self.times.count();
-        if count == 8 || count > 8 && count.is_multiple_of(16) {
+        if record(&mut self.times, response_time) {
             let quantile =
                 |permille| Duration::from_nanos(self.times.quantile(permille).expect("there are some"));
             self.typical = Some([500, 950, 999].map(quantile));
@@ -39,10 +46,14 @@ impl Conditions {
         ((config.fan_out * 65_536 + useful / 2) / useful).min(65_535)
     }
 
-    pub(super) fn soft_timeout(&self, config: &QueryConfig, peer: &Peer) -> Duration {
+    pub(super) fn soft_timeout(&self, config: &QueryConfig, peer: &Peer, is_sent: bool) -> Duration {
         if !config.adaptive_timeout {
             return config.soft_timeout;
         }
+        self.late_after(config, peer) + if is_sent { Duration::ZERO } else { self.wait }
+    }
+
+    fn late_after(&self, config: &QueryConfig, peer: &Peer) -> Duration {
         let Some([median, late, _]) = self.typical else { return config.soft_timeout };
         let late = match peer.own_timeout() {
             _ if peer.mostly_fails() => median,
@@ -57,9 +68,17 @@ impl Conditions {
         self.typical.filter(|_| config.adaptive_timeout).map(|[median, ..]| median)
     }
 
-    pub(super) fn lost_after(&self, config: &QueryConfig, step: Step) -> Option<Duration> {
+    pub(super) fn lost_after(&self, config: &QueryConfig, step: Step, is_sent: bool) -> Option<Duration> {
         let [_, late, longest] = self.typical.filter(|_| config.adaptive_timeout)?;
         let lost = if step == Step::Fetch { longest.max(4 * late) } else { 2 * late };
-        Some(lost + Duration::from_millis(10))
+        let wait = if is_sent { Duration::ZERO } else { self.wait };
+        Some(lost + Duration::from_millis(10) + wait)
     }
+}
+
+/// Counts a time; whether the percentiles are read again.
+fn record(times: &mut Histogram, time: Duration) -> bool {
+    times.record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    let count = times.count();
+    count == 8 || count > 8 && count.is_multiple_of(16)
 }
