@@ -534,7 +534,8 @@ pub struct SourceStats {
     pub contacted: u32,
     /// Requests that were answered.
     pub replied: u32,
-    /// Requests that failed.
+    /// Requests that failed. A delegated lookup that had not ended at the deadline is one: a network that
+    /// is slow, or still to be joined, is seen here.
     pub failed: u32,
     /// Contacts that outlived their soft timeout.
     pub overdue: u32,
@@ -556,11 +557,13 @@ pub struct SourceStats {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct QueryStats {
-    /// Requests sent, those of delegated lookups included once these have ended.
+    /// Requests sent, those of delegated lookups included once these have ended. A lookup that was released
+    /// before counts as one.
     pub contacted: u32,
     /// Requests that were answered.
     pub replied: u32,
-    /// Requests that failed, ran into `request_timeout`, or were overdue when the deadline came.
+    /// Requests that failed, ran into `request_timeout`, or were overdue when the deadline came; and
+    /// delegated lookups that had not ended then, whatever they had brought.
     pub failed: u32,
     /// Contacts that outlived their soft timeout.
     pub overdue: u32,

@@ -1,7 +1,7 @@
 //! How queries and their work end, leaving nothing behind.
 
 use super::{QueryEngine, id_hash};
-use crate::lookup::{LiveQuery, Phase};
+use crate::lookup::{Lane, LiveQuery, Phase};
 use crate::network::Network;
 use crate::output::Output;
 use crate::query::{Outcome, QueryStats, Reason};
@@ -62,8 +62,8 @@ impl<N: Network> QueryEngine<N> {
 
     /// Ends every contact of a piece of work that is about to end.
     ///
-    /// At the deadline those already overdue count as failures; any other release says nothing of the
-    /// peer, but that an overdue one takes at least so long.
+    /// At the deadline lookups and those already overdue count as failures; any other release says nothing
+    /// of the peer, but that an overdue one takes at least so long.
     fn release_contacts(&mut self, work: u32, reason: Reason, at: Time) {
         while let Some(&slot) = self.works[work].contacts.first() {
             let request = self.request_id(slot);
@@ -77,7 +77,7 @@ impl<N: Network> QueryEngine<N> {
             }
             self.outputs.push_back(Output::Release { request });
             if phase == Phase::Lookup {
-                self.metrics.lookups_released += 1;
+                self.release_lookup(work, contact.lane, reason);
                 continue;
             }
             self.leave_peer(&contact);
@@ -91,6 +91,18 @@ impl<N: Network> QueryEngine<N> {
                 }
             }
         }
+    }
+
+    /// Counts a lookup that has not said what it took as one request, which is the least that it was: a
+    /// network that is slow or away would leave no trace.
+    fn release_lookup(&mut self, work: u32, Lane(route): Lane, reason: Reason) {
+        self.metrics.lookups_released += 1;
+        let work = &mut self.works[work];
+        let source = work.routes[usize::from(route)].source;
+        work.counts.add(source, |counts| {
+            counts.contacted += 1;
+            counts.failed += u32::from(reason == Reason::DeadlineReached);
+        });
     }
 
     pub(super) fn count_finished(&mut self, query: &LiveQuery, reason: Reason, stats: &QueryStats) {

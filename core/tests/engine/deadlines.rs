@@ -152,6 +152,7 @@ fn a_cancelled_query_releases_all_and_says_so_once() {
     bench.drain();
     assert_eq!(bench.outcome(id).reason, Reason::Cancelled);
     assert_eq!(bench.released.len(), 5);
+    assert_eq!((bench.outcome(id).stats.contacted, bench.outcome(id).stats.failed), (5, 0), "nobody's fault");
     assert!(bench.log.last().unwrap().starts_with("Finished"), "the end comes after the last release");
     bench.assert_nothing_left();
 }

@@ -3,10 +3,11 @@
 use core::time::Duration;
 
 use dragnet_core::front::{
-    self, Client, Clock, Federation, FrontConfig, Mapped, Mapping, Subqueries, Transport,
+    self, Client, Clock, Event, Federation, FrontConfig, Mapped, Mapping, Subqueries, Transport,
 };
 use dragnet_core::{
-    Delivery, Failure, Invalid, Key, Network, Query, QueryConfig, Reason, Route, Source, SourceStats, Time,
+    CachePolicy, Delivery, Failure, Invalid, Key, Network, Query, QueryConfig, Reason, Reply, RequestId,
+    Route, Source, SourceStats, Time,
 };
 use futures::executor::LocalPool;
 use futures::task::LocalSpawnExt;
@@ -179,15 +180,24 @@ fn what_a_source_cannot_be_asked_or_cannot_mean_is_its_failure_alone() {
     assert_eq!(rig.wires[0].contacts(), 1, "it was not asked");
 }
 
-/// A client of the many networks whose first is asked through a client of its own.
+/// A client of the many networks whose first is asked through a client of its own, for three peers there.
 fn through_a_client(prepare: impl FnOnce(&WireView)) -> (Rig, WireView) {
+    asking_inside(ask(1..=3), QueryConfig::default(), prepare)
+}
+
+/// The same for another query there, with two seconds.
+fn asking_inside(
+    inside: Query<Words>,
+    config: QueryConfig,
+    prepare: impl FnOnce(&WireView),
+) -> (Rig, WireView) {
     let mut rig = Rig::new();
     let wire = Wire::new(rig.clock.clone());
     let view = wire.view();
     prepare(&view);
     let (inner, inner_driver) = front::new(wire, rig.clock.clone(), LOCAL, [8; 32]);
-    let config = QueryConfig::default().with_timeout(Duration::from_secs(2));
-    let source = Subqueries::new(inner, move |_| ask(1..=3).config(config.clone()));
+    let inside = inside.config(config.with_timeout(Duration::from_secs(2)));
+    let source = Subqueries::new(inner, move |_| inside.clone());
     let federation =
         Federation::<AnyTransport>::new().with("inner", Box::new(Mapped::new(source, Numbered(0))));
     let (client, driver) = front::new(federation, rig.clock.clone(), (0, LOCAL), [7; 32]);
@@ -216,6 +226,41 @@ fn a_source_of_which_nobody_answers_has_failed() {
     assert_eq!((found.len(), outcome.reason), (0, Reason::Exhausted));
     assert_eq!(counts(&outcome.sources[0]), ("inner", 1, 0, 1, 0));
     assert_eq!(outcome.stats.total, Duration::from_secs(2), "at the source's own deadline");
+}
+
+#[test]
+fn a_source_with_a_kept_answer_has_not_failed() {
+    let fresh = QueryConfig::default().with_cache(CachePolicy::Fresh);
+    let (mut rig, wire) = asking_inside(ask([1]), fresh, |wire| wire.answers(1, ms(10), [word(1), word(2)]));
+    for asked in [(1, 1), (0, 0)] {
+        let (found, outcome) = rig.run(Query::new("a question").route(Route::delegated()));
+        assert_eq!((found.len(), outcome.reason), (2, Reason::Converged));
+        assert_eq!(counts(&outcome.sources[0]), ("inner", asked.0, asked.1, 0, 2));
+    }
+    assert_eq!(wire.contacts(), 1, "the second time by what it had kept");
+}
+
+#[test]
+fn a_source_whose_own_lookup_had_enough_before_its_end_has_not_failed() {
+    let one = QueryConfig::default().with_max_results(1);
+    let (mut rig, wire) = asking_inside(Query::new("a question").route(Route::delegated()), one, |wire| {
+        let (request, reply) = (RequestId::from_u64(0), Reply::with_items(vec![word(1)]));
+        wire.lookups(vec![(ms(10), Event::Progress { request, from: Some(1), reply })]);
+    });
+    let (found, outcome) = rig.run(Query::new("a question").route(Route::delegated()));
+    assert_eq!((found.len(), outcome.reason), (1, Reason::Converged));
+    assert_eq!(counts(&outcome.sources[0]), ("inner", 1, 0, 0, 1));
+    assert_eq!((wire.open(), wire.released()), (0, 1));
+}
+
+#[test]
+fn a_slow_source_is_counted_at_the_deadline() {
+    let (mut rig, _wire) = through_a_client(|wire| wire.silent(1..=3));
+    let short = QueryConfig::default().with_timeout(Duration::from_secs(1));
+    let (_, outcome) = rig.run(Query::new("a question").route(Route::delegated()).config(short));
+    assert_eq!(outcome.reason, Reason::DeadlineReached);
+    assert_eq!(counts(&outcome.sources[0]), ("inner", 1, 0, 1, 0));
+    assert_eq!((outcome.stats.contacted, outcome.stats.failed), (1, 1));
 }
 
 #[test]

@@ -185,13 +185,15 @@ impl<N: Network> FusedStream for Subquery<N> {
     }
 }
 
-/// A query that nobody has answered is a failure of the source.
+/// A query that nobody has answered is a failure of the source. One that brought something was answered,
+/// though nobody replied in its time: by a kept answer, by what lay here, or by a lookup that had brought
+/// enough before it ended.
 fn end<N: Network>(request: RequestId, outcome: Option<&Outcome>) -> Event<N> {
-    let Some(Outcome { reason, stats, .. }) = outcome else {
+    let Some(Outcome { reason, results, stats, cached, .. }) = outcome else {
         return Event::Failure { request, failure: Failure::Closed };
     };
     let QueryStats { contacted, replied, failed, .. } = *stats;
-    if replied > 0 {
+    if replied > 0 || *results > 0 || cached.is_some() {
         Event::Done { request, totals: LookupTotals { contacted, replied, failed } }
     } else if *reason == Reason::DeadlineReached {
         Event::Failure { request, failure: Failure::TimedOut }

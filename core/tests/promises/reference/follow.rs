@@ -294,7 +294,15 @@ impl Reference {
         for (_, step, contact, name) in self.asked[place].in_flight() {
             let peer = contact.map(|(peer, ..)| peer);
             self.said.push(Said::Released(Some((name, step, peer))));
-            let Some((peer, state, sent)) = contact else { continue };
+            let Some((peer, state, sent)) = contact else {
+                // Of a lookup no more is known than that it was one request.
+                let asked = &mut self.asked[place];
+                asked.contacted = asked.contacted.saturating_add(1);
+                if reason == Reason::DeadlineReached {
+                    asked.failed = asked.failed.saturating_add(1);
+                }
+                continue;
+            };
             self.leave(peer);
             if state == State::Overdue {
                 self.peers.given_up(peer, at.since(sent));
