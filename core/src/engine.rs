@@ -285,6 +285,11 @@ impl<N: Network> QueryEngine<N> {
         self.queries.len() - self.refreshes.len()
     }
 
+    /// Whether anything is under way, refreshes behind included.
+    pub(crate) fn has_work(&self) -> bool {
+        self.queries.len() > 0
+    }
+
     /// What the live queries hold: all of it zero when no query lives and the outputs are drained.
     pub fn live_state(&self) -> LiveState {
         LiveState {

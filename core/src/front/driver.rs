@@ -393,7 +393,8 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         if !self.dirty {
             return None;
         }
-        if now < due && self.engine.live() > 0 {
+        // Refreshes behind count: each of their events would be a snapshot.
+        if now < due && self.engine.has_work() {
             return Some(due);
         }
         self.published = now;

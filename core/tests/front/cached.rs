@@ -76,6 +76,31 @@ fn a_refresh_wakes_its_driver_to_the_end() {
 }
 
 #[test]
+fn a_refresh_alone_makes_no_snapshot_of_the_metrics_at_each_event() {
+    let (mut rig, wire) = stale();
+    let both = |policy| ask(1..=3).config(QueryConfig::default().with_cache(policy));
+    (1..=3).for_each(|peer| wire.answers(peer, ms(peer.into()), [word(peer.into())]));
+    let first = rig.query(both(CachePolicy::Refresh));
+    rig.block_on(first.collect()).expect("an outcome");
+    wire.silent([3]);
+    rig.clock.advance(ms(100));
+    rig.run();
+    let handle = rig.query(both(CachePolicy::Stale));
+    rig.block_on(handle.collect()).expect("an outcome");
+    let replied = |rig: &Rig| {
+        let exact = rig.driver().engine().metrics().contacts_replied;
+        (exact, rig.client().metrics().contacts_replied)
+    };
+    // Of the refresh: one reply long after the last snapshot, one soon after the next, and none.
+    let mut step = |by| {
+        rig.clock.advance(ms(by));
+        rig.run();
+        replied(&rig)
+    };
+    assert_eq!([step(1), step(1), step(100)], [(5, 5), (6, 5), (6, 6)]);
+}
+
+#[test]
 fn a_dropped_handle_leaves_the_others_their_answers() {
     let (mut rig, wire) = Rig::new();
     wire.answers(1, ms(5), (0..5).map(word));
