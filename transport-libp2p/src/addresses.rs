@@ -26,6 +26,9 @@ const PEERS_PER_REPLY: usize = 20;
 /// used of ten. What is new comes beside what is known. What could not be dialled is forgotten.
 pub(crate) struct Addresses {
     book: PeerAddresses,
+    /// Where peers were dialled with success, bounded alike. Apart from the book, so that nobody's word
+    /// takes its place.
+    dialled: PeerAddresses,
     filter: AddressFilter,
     /// How near the connected peers are, by how each is connected. As many as there are connections.
     connected: HashMap<PeerId, Reach>,
@@ -33,7 +36,8 @@ pub(crate) struct Addresses {
 
 impl Addresses {
     pub(crate) fn new(peers_max: NonZeroUsize, filter: AddressFilter) -> Self {
-        Self { book: PeerAddresses::new(peers_max), filter, connected: HashMap::new() }
+        let (book, dialled) = (PeerAddresses::new(peers_max), PeerAddresses::new(peers_max));
+        Self { book, dialled, filter, connected: HashMap::new() }
     }
 
     /// Takes what the application says of where a peer is.
@@ -75,16 +79,34 @@ impl Addresses {
             }
     }
 
-    pub(crate) fn of(&mut self, peer: &PeerId) -> impl Iterator<Item = Multiaddr> + '_ {
-        self.book.get(peer)
+    pub(crate) fn of(&mut self, peer: &PeerId) -> impl Iterator<Item = Multiaddr> + use<> {
+        let mut known: Vec<_> = self.dialled.get(peer).collect();
+        for address in self.book.get(peer) {
+            if !known.contains(&address) {
+                known.push(address);
+            }
+        }
+        known.into_iter()
     }
 
-    /// Adds what is known of a peer to the addresses that are to be dialled, and takes out of them what the
-    /// filter forbids.
-    pub(crate) fn complete(&mut self, peer: &PeerId, addresses: &mut Vec<Multiaddr>) {
-        let known: Vec<_> = self.of(peer).collect();
-        if self.filter == AddressFilter::Global {
-            addresses.retain(|address| reach(address) == Reach::Global || known.contains(address));
+    /// Adds what is known of a peer to the addresses that are to be dialled, and what the application has
+    /// named. Takes out of them what the filter forbids: what libp2p-kad was told in a query of its own is
+    /// filtered by nobody else.
+    ///
+    /// What is in its table has passed the filter before, and stays when the book has forgotten it.
+    pub(crate) fn complete(
+        &mut self,
+        peer: &PeerId,
+        named: impl IntoIterator<Item = Multiaddr>,
+        table: &[Multiaddr],
+        addresses: &mut Vec<Multiaddr>,
+    ) {
+        let named = named.into_iter().filter_map(|address| address.with_p2p(*peer).ok());
+        let known: Vec<_> = self.of(peer).chain(named).collect();
+        if self.filter != AddressFilter::Any {
+            addresses.retain(|address| {
+                reach(address) == Reach::Global || known.contains(address) || table.contains(address)
+            });
         }
         for address in known {
             if !addresses.contains(&address) {
@@ -97,13 +119,16 @@ impl Addresses {
     /// identify tells of every peer, whether it is of our DHT or not, and of any address.
     pub(crate) fn on_swarm_event(&mut self, event: &FromSwarm<'_>) {
         match event {
-            FromSwarm::DialFailure(_) => drop(self.book.on_swarm_event(event)),
+            FromSwarm::DialFailure(_) => {
+                self.book.on_swarm_event(event);
+                self.dialled.on_swarm_event(event);
+            }
             FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, endpoint, .. }) => {
                 let address = endpoint.get_remote_address();
                 let near = self.connected.entry(*peer_id).or_insert(Reach::Global);
                 *near = reach(address).max(*near);
                 if endpoint.is_dialer() {
-                    self.book.add(*peer_id, address.clone());
+                    self.dialled.add(*peer_id, address.clone());
                 }
             }
             FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, remaining_established: 0, .. }) => {
@@ -112,6 +137,13 @@ impl Addresses {
             _ => {}
         }
     }
+}
+
+/// The addresses of a peer's entry in the routing table.
+pub(crate) fn in_table(kad: &mut Kad, peer: PeerId) -> Vec<Multiaddr> {
+    let Some(bucket) = kad.kbucket(peer) else { return Vec::new() };
+    let entry = bucket.iter().find(|entry| *entry.node.key.preimage() == peer);
+    entry.map(|entry| entry.node.value.iter().cloned().collect()).unwrap_or_default()
 }
 
 /// Keeps a peer's entry in the routing table, to which libp2p-kad only ever adds, to 16 addresses: those
@@ -149,10 +181,11 @@ pub(crate) fn is_dialable(address: &Multiaddr) -> bool {
 #[cfg(test)]
 mod tests {
     use libp2p::StreamProtocol;
-    use libp2p::core::ConnectedPoint;
+    use libp2p::core::transport::{PortUse, TransportError};
+    use libp2p::core::{ConnectedPoint, Endpoint};
     use libp2p::identity::Keypair;
-    use libp2p::swarm::ConnectionId;
-    use libp2p::swarm::behaviour::NewExternalAddrOfPeer;
+    use libp2p::swarm::behaviour::{DialFailure, NewExternalAddrOfPeer};
+    use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour as _};
 
     use super::*;
 
@@ -232,9 +265,69 @@ mod tests {
         let peer = PeerId::random();
         book.add(peer, place(1));
         let mut addresses = vec![place(2), address("/ip4/1.1.1.1/tcp/1")];
-        book.complete(&peer, &mut addresses);
+        book.complete(&peer, [place(3)], &[], &mut addresses);
         let dialled: Vec<_> = addresses.iter().map(without_peer).collect();
-        assert_eq!(dialled, [address("/ip4/1.1.1.1/tcp/1"), place(1)]);
+        assert_eq!(dialled, [address("/ip4/1.1.1.1/tcp/1"), place(1), place(3)]);
+    }
+
+    #[test]
+    fn what_only_kademlia_was_told_is_dialled_if_it_is_global_or_in_its_table() {
+        let global = address("/ip4/1.1.1.1/tcp/1");
+        for (filter, expected) in [
+            (AddressFilter::Any, vec![place(1), place(2), global.clone()]),
+            (AddressFilter::InReach, vec![place(2), global.clone()]),
+            (AddressFilter::Global, vec![place(2), global.clone()]),
+        ] {
+            let mut addresses = vec![place(1), place(2), global.clone()];
+            book(10, filter).complete(&PeerId::random(), [], &[place(2)], &mut addresses);
+            assert_eq!(addresses, expected, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn where_a_peer_was_dialled_no_word_of_others_replaces() {
+        let mut book = book(2, AddressFilter::Any);
+        let peer_id = PeerId::random();
+        book.on_swarm_event(&FromSwarm::ConnectionEstablished(ConnectionEstablished {
+            peer_id,
+            connection_id: ConnectionId::new_unchecked(1),
+            endpoint: &ConnectedPoint::Dialer {
+                address: place(1),
+                role_override: Endpoint::Dialer,
+                port_use: PortUse::New,
+            },
+            failed_addresses: &[],
+            other_established: 0,
+        }));
+        for first in [100, 200] {
+            let lies: Vec<_> = (first..first + 99).map(place).collect();
+            // Of so many peers, too, that the book forgets the first.
+            let others: [_; 3] = std::array::from_fn(|_| PeerId::random());
+            let told = [peer_id].into_iter().chain(others).map(|peer| (peer, &lies));
+            book.read_reply(&PeerId::random(), told);
+        }
+        assert!(book.of(&peer_id).any(|address| without_peer(&address) == place(1)));
+    }
+
+    #[test]
+    fn what_the_application_named_is_dialled_again_after_a_failure() {
+        for address_filter in [AddressFilter::Any, AddressFilter::InReach, AddressFilter::Global] {
+            let config = crate::Config { address_filter, ..crate::Config::default() };
+            let (mut behaviour, _client) = crate::Behaviour::new(PeerId::random(), config);
+            let peer = PeerId::random();
+            behaviour.add_address(peer, place(1));
+            let failed = place(1).with_p2p(peer).unwrap();
+            let reason = TransportError::MultiaddrNotSupported(failed.clone());
+            behaviour.on_swarm_event(FromSwarm::DialFailure(DialFailure {
+                peer_id: Some(peer),
+                error: &DialError::Transport(vec![(failed.clone(), reason)]),
+                connection_id: ConnectionId::new_unchecked(1),
+            }));
+            let connection = ConnectionId::new_unchecked(2);
+            let dialled =
+                behaviour.handle_pending_outbound_connection(connection, Some(peer), &[], Endpoint::Dialer);
+            assert_eq!(dialled.unwrap(), [failed], "{address_filter:?}");
+        }
     }
 
     #[test]

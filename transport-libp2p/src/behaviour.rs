@@ -411,7 +411,9 @@ impl NetworkBehaviour for Behaviour {
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         let mut addresses = self.inner.handle_pending_outbound_connection(connection, peer, known, role)?;
         if let Some(peer) = peer {
-            self.addresses.complete(&peer, &mut addresses);
+            let table = addresses::in_table(&mut self.inner.kad, peer);
+            let named = self.joining.named(peer);
+            self.addresses.complete(&peer, named, &table, &mut addresses);
         }
         Ok(addresses)
     }

@@ -51,6 +51,12 @@ impl Joining {
         self.kept.push_back(entry);
     }
 
+    /// The addresses of a peer that the application has given.
+    pub(crate) fn named(&self, peer: PeerId) -> impl Iterator<Item = Multiaddr> + '_ {
+        let kept = self.kept.iter().filter(move |(kept, _)| *kept == peer);
+        kept.map(|(_, address)| address.clone())
+    }
+
     fn failed(&mut self, peer: PeerId, address: Multiaddr, reason: impl fmt::Display) {
         let address = without_peer(address);
         let known = self.failures.iter().any(|failure| failure.peer == peer && failure.address == address);
@@ -61,8 +67,7 @@ impl Joining {
 
     /// A peer failed, whatever its address.
     fn peer_failed(&mut self, peer: PeerId, reason: impl fmt::Display) {
-        let addresses: Vec<_> =
-            self.kept.iter().filter(|(kept, _)| *kept == peer).map(|(_, address)| address.clone()).collect();
+        let addresses: Vec<_> = self.named(peer).collect();
         for address in addresses {
             self.failed(peer, address, &reason);
         }

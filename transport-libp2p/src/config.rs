@@ -163,20 +163,20 @@ pub enum Walks {
 }
 
 /// Which of the addresses that others tell, of themselves and of third peers, are remembered and dialled.
-/// Those that the application names are always.
+/// Those that the application names are always, the newest 256 even when they could not be dialled before.
 ///
-/// What a name resolves to is not looked at; `/dns/localhost` and the like are of this machine. libp2p-kad
-/// has a memory of its own: what is told to it in a delegated lookup, it dials unless only
-/// [`Global`](Self::Global) addresses are.
+/// What libp2p-kad is told in its own queries is filtered too. An address is judged by what it begins with:
+/// what a name resolves to is not looked at (`/dns/localhost` and the like are of this machine), nor to
+/// which IPv4 address one of IPv6 leads by a tunnel (6to4, Teredo).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum AddressFilter {
     /// All that can be dialled.
     Any,
     /// Those from where the teller is: of a peer that is connected from far away only global addresses, of
-    /// one in a private network those of private networks too, of one on this machine all. So nobody can
-    /// send this peer to the hosts of its own network from outside, and nothing need be set for a network
-    /// on one machine.
+    /// one in a private network those of private networks too, of one on this machine all. So nobody
+    /// can send this peer to the hosts of its own network from outside by their IP addresses - by a name
+    /// that resolves to one he can - and nothing need be set for a network on one machine.
     #[default]
     InReach,
     /// Those that can be reached from everywhere: neither of this machine nor of a private network.

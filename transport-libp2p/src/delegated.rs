@@ -101,10 +101,10 @@ impl Behaviour {
                 let providers = provider_peers.iter().map(|provider| provider.node_id);
                 self.tell_providers(request, &ask, Some(peer), providers);
             }
+            KadNews::GetRecordRes { closer_peers, .. } => self.read_addresses(&peer, closer_peers),
             KadNews::FindNodeRes { query_id, closer_peers } => {
-                if self.turns.running(query_id).is_some() {
-                    self.read_addresses(&peer, closer_peers);
-                }
+                // Of libp2p-kad's own queries too: of what it is told, only what is believed is dialled.
+                self.read_addresses(&peer, closer_peers);
                 self.bootstrap_answered(query_id);
             }
             KadNews::QueryError { query_id, error } => {
