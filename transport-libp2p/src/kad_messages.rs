@@ -28,6 +28,10 @@ use prost::{DecodeError, Message};
 
 use crate::network::Ask;
 
+/// Peers of each list that are read: as many as the engine takes of providers. Else a long answer could
+/// make tens of thousands of them.
+const PEERS_PER_LIST: usize = 128;
+
 /// The fields of a message that are read.
 mod field {
     pub(super) const TYPE: u32 = 1;
@@ -76,9 +80,10 @@ pub struct Answered {
     /// The record under the key that was asked for, if the peer has one. Only of
     /// [`GetValue`](Question::GetValue).
     pub record: Option<Record>,
-    /// Peers that are closer to the key.
+    /// Peers that are closer to the key: the first 128 that are good; the rest is ignored.
     pub closer: Vec<NamedPeer>,
-    /// Peers that provide the key. Only of [`GetProviders`](Question::GetProviders).
+    /// Peers that provide the key: the first 128 that are good; the rest is ignored. Only of
+    /// [`GetProviders`](Question::GetProviders).
     pub providers: Vec<NamedPeer>,
     /// How many parts were no good: peers without a readable id, or with addresses none of which can be
     /// read; a record under another key, over its limit or unreadable.
@@ -170,10 +175,14 @@ impl Question {
                 field::KEY => key = bytes_of(wire_type, buffer)?,
                 field::RECORD => record = Some(bytes_of(wire_type, buffer)?),
                 field::CLOSER | field::PROVIDERS => {
-                    match decode_peer(bytes_of(wire_type, buffer)?, limits.addresses_max) {
-                        Some(peer) if number == field::CLOSER => answered.closer.push(peer),
-                        Some(peer) => answered.providers.push(peer),
-                        None => answered.invalid += 1,
+                    let Answered { closer, providers, .. } = &mut answered;
+                    let peers = if number == field::CLOSER { closer } else { providers };
+                    let encoded = bytes_of(wire_type, buffer)?;
+                    if peers.len() < PEERS_PER_LIST {
+                        match decode_peer(encoded, limits.addresses_max) {
+                            Some(peer) => peers.push(peer),
+                            None => answered.invalid += 1,
+                        }
                     }
                 }
                 _ => return Ok(false),
@@ -468,6 +477,18 @@ mod tests {
         let limits = AnswerLimits { addresses_max: 2, ..AnswerLimits::default() };
         let answered = question.decode_answer(answer.encode_to_vec().into(), &limits).unwrap();
         assert_eq!(answered.closer[0].addresses, [address("/memory/1"), address("/memory/2")]);
+    }
+
+    #[test]
+    fn of_a_list_without_end_128_peers_are_read() {
+        let question = get_providers();
+        let (wire, named) = peer(&[]);
+        let mut answer = answer_to(&question);
+        answer.closer = vec![wire.clone(); 1000];
+        answer.providers = vec![wire; 129];
+        let answered = decode(&question, &answer).unwrap();
+        let read = vec![named; PEERS_PER_LIST];
+        assert_eq!((answered.closer, answered.providers, answered.invalid), (read.clone(), read, 0));
     }
 
     #[test]
