@@ -59,7 +59,8 @@ pub enum CachePolicy {
     /// Asks the network by itself, and shares nothing.
     #[default]
     Skip,
-    /// Asks the network now, or joins a query that does; its answer is kept.
+    /// Asks the network now, or joins a query that does; its answer is kept, unless it is a part (its
+    /// `max_results` ended it) that serves less than the one that is kept and still fresh.
     Refresh,
     /// Is given a kept answer within its time-to-live; otherwise as `Refresh`.
     Fresh,

@@ -104,11 +104,16 @@ impl<N: Network> Cache<N> {
     }
 
     /// Keeps an answer in the place of an older one to the same question, and of the least useful ones if
-    /// there is no room.
+    /// there is no room. One that is fresh, and serves more than a part that is newer, stays.
     pub(crate) fn keep(&mut self, now: Time, hash: u64, question: &Arc<Question<N>>, answer: Answer<N>) {
         let is_it = |&slot: &u32| self.entries[slot].question.is_same(question);
         let earlier = self.index.find(hash, is_it).copied();
-        if earlier.is_some_and(|slot| self.entries[slot].answer.since > answer.since) {
+        let stays = |slot| {
+            let earlier = &self.entries[slot].answer;
+            let is_fresh = now.since(earlier.since) < self.config.fresh_for(earlier.items.is_empty());
+            earlier.since > answer.since || (is_fresh && earlier.serves_more_than(&answer))
+        };
+        if earlier.is_some_and(stays) {
             return;
         }
         let is_used = earlier.is_some_and(|slot| self.entries[slot].is_used);
@@ -189,6 +194,12 @@ impl<N: Network> Answer<N> {
     /// Whether it holds all that a query of this `max_results` can want.
     fn serves(&self, max_results: usize) -> bool {
         self.is_whole || max_results <= self.items.len()
+    }
+
+    /// Whether another answer is a part of what can be had, and no more of it than this one.
+    fn serves_more_than(&self, other: &Self) -> bool {
+        let (own, others) = (self.items.len(), other.items.len());
+        !other.is_whole && (own > others || (own == others && self.is_whole))
     }
 
     fn size(&self) -> usize {

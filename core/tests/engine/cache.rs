@@ -493,3 +493,24 @@ fn a_cache_of_no_entries_keeps_nothing_and_queries_share_all_the_same() {
     bench.reply(1, Reply::with_items(vec![]));
     assert_eq!([first, second].map(|id| bench.outcome(id).stats.contacted), [1, 1]);
 }
+
+#[test]
+fn a_part_does_not_take_the_place_of_a_fresh_answer_that_serves_more() {
+    let mut bench = keeping(&[10, 11, 12]);
+    bench.pass(ms(50));
+    bench.start(ask(refresh().with_max_results(1)));
+    bench.items(1, &[20]);
+    let id = bench.start(ask(fresh()));
+    assert_eq!((bench.ids(id), cached(&bench, id)), (vec![10, 11, 12], Some((ms(50), false))));
+    // All there is takes its place, though it is less.
+    bench.start(ask(refresh()));
+    bench.items(1, &[21]);
+    let id = bench.start(ask(fresh()));
+    assert_eq!(bench.ids(id), [21]);
+    // So does a part of as many when the one that is kept is fresh no more.
+    bench.pass(ms(100));
+    bench.start(ask(refresh().with_max_results(1)));
+    bench.items(1, &[22]);
+    let id = bench.start(ask(fresh().with_max_results(1)));
+    assert_eq!(bench.ids(id), [22]);
+}

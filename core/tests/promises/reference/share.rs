@@ -123,7 +123,12 @@ impl Shelf {
     /// Keeps an answer; returns how many others went for it.
     fn keep(&mut self, now: Time, mut entry: Entry) -> u64 {
         if let Some(place) = self.entries.iter().position(|other| is_same(&other.question, &entry.question)) {
-            if self.entries[place].since > entry.since {
+            let earlier = &self.entries[place];
+            let ttl = if earlier.items.is_empty() { self.config.ttl_nothing } else { self.config.ttl };
+            let serves = |entry: &Entry| (entry.items.len(), entry.is_whole);
+            let is_less = !entry.is_whole && serves(earlier) > serves(&entry);
+            let is_fresh = now.since(earlier.since) < ttl;
+            if earlier.since > entry.since || (is_fresh && is_less) {
                 return 0;
             }
             entry.is_used = self.entries[place].is_used;
