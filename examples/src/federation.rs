@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dragnet_core::front::{
     self, Client, Federation, Mapped, Mapping, QueryHandle, Subqueries, SystemClock, Transport,
 };
-use dragnet_core::{Delivery, Failure, Invalid, Key, Network, Query, QueryConfig, Route, Source, StartError};
+use dragnet_core::{
+    Delivery, Failure, Invalid, Key, Network, Query, QueryConfig, Route, Source, StartError, Validator,
+};
 use dragnet_libp2p::{Answer, Ask, Libp2p, NodeError, Walks, provider_key, query};
 use dragnet_registry::{Config, ConfigError, Health, Registries, RegistryTransport, RegistryUrl, UrlError};
 use libp2p::PeerId;
@@ -211,15 +213,15 @@ pub struct Federated {
 
 /// What went wrong with a source last, if anything has.
 enum Problem {
-    /// Why a network could not be joined.
+    /// Why a network could not be joined, or that it is not yet.
     Network(Arc<Mutex<Option<String>>>),
     Registry(Health, RegistryUrl),
 }
 
 impl Federated {
     /// Access to these sources, with as many nodes of our own as there are networks among them. It does
-    /// not wait until they are joined: those that answer do so meanwhile. A search of a network ends with
-    /// `timeout` at latest.
+    /// not wait until they are joined: those that answer do so meanwhile. A search of a network ends a little
+    /// before the `timeout` of `config`.
     ///
     /// # Errors
     ///
@@ -240,7 +242,7 @@ impl Federated {
                 Place::Network(address) => {
                     let peer = node(protocol, address)
                         .map_err(|error| FederationError::Node { name: name.clone(), error: error.into() })?;
-                    let problem = Arc::default();
+                    let problem = Arc::new(Mutex::new(Some("not joined yet".to_string())));
                     let network = network(&peer, Arc::clone(&problem), config.clone());
                     peers.push(peer);
                     problems.push(Problem::Network(problem));
@@ -310,21 +312,28 @@ fn node(protocol: &str, address: &str) -> Result<Peer, NodeError> {
     Peer::start(builder.configure(|config| config.mode = Some(kad::Mode::Client)))
 }
 
-/// A network that is asked through its node, once that has joined it.
+/// A network that is asked through its node, once that has joined it. A search there ends a little before
+/// the one of all, which then hears what it has cost.
 fn network(peer: &Peer, problem: Arc<Mutex<Option<String>>>, config: QueryConfig) -> Subqueries<Libp2p> {
+    let timeout = config.timeout / 10 * 9;
+    let config = config.with_timeout(timeout);
+    // One for all: only searches that judge alike can share what they find.
+    let judge: Arc<dyn Validator<Libp2p>> = Arc::new(judge);
     let make = move |ask: &Ask| {
         let (Some(key), Some(question)) = (ask.key(), ask.question()) else {
             // Asks nobody: the mapping makes searches alone.
             return Query::new(ask.clone());
         };
-        query::search(key.clone(), question.clone()).validator(judge).config(config.clone())
+        query::search(key.clone(), question.clone())
+            .shared_validator(Arc::clone(&judge))
+            .config(config.clone())
     };
     let client = peer.client.clone();
     Subqueries::new(peer.client.front().clone(), make).after(async move {
-        client.bootstrap().await.map(drop).map_err(|error| {
-            *problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
-            Failure::Unreachable
-        })
+        let joined = client.bootstrap().await;
+        let error = joined.as_ref().err().map(ToString::to_string);
+        *problem.lock().unwrap_or_else(PoisonError::into_inner) = error;
+        joined.map(drop).map_err(|_| Failure::Unreachable)
     })
 }
 

@@ -37,9 +37,13 @@ fn registry(names: &[&str], description: &str) -> (Program, String) {
 }
 
 fn search(sources: &[(&str, &str)]) -> Ended {
+    search_for("20s", sources)
+}
+
+fn search_for(timeout: &str, sources: &[(&str, &str)]) -> Ended {
     let sources =
         sources.iter().flat_map(|(name, address)| ["--source".to_string(), format!("{name}={address}")]);
-    let args = ["search", "--json", "--timeout", "20s"].map(String::from).into_iter().chain(sources);
+    let args = ["search", "--json", "--timeout", timeout].map(String::from).into_iter().chain(sources);
     run(args.chain(["async".to_string()]))
 }
 
@@ -115,6 +119,27 @@ fn what_only_dead_sources_have_is_not_found_and_both_say_why() {
         assert_eq!(source["failed"], 1, "{source}");
         assert!(source["problem"].is_string(), "{source}");
     }
+}
+
+#[test]
+fn a_network_that_never_answers_is_counted_by_name_and_holds_nobody_up() {
+    // Connections are accepted by the operating system, and no byte ever comes back.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let peer = format!("/ip4/127.0.0.1/tcp/{port}/p2p/{}", libp2p::PeerId::random());
+    let (_registry, crates) = registry(&["one", "two"], "The same everywhere");
+    let ended = search_for("4s", &[("slow", &peer), ("crates", &crates)]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let objects = ended.objects();
+    assert_eq!(found(&objects), ["one", "two"]);
+    let slow = named(&objects, "slow");
+    assert_eq!(
+        (&slow["results"], &slow["asked"], &slow["failed"]),
+        (&0.into(), &1.into(), &1.into()),
+        "{slow}"
+    );
+    assert_eq!(slow["problem"], "not joined yet");
+    assert_eq!(named(&objects, "crates")["problem"], Value::Null);
 }
 
 #[test]
