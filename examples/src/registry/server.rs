@@ -103,7 +103,8 @@ impl Server {
         };
         let listener = TcpListener::bind(address).await.map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
-        let registry = Registry { store: Arc::new(store), searches: Semaphore::new(limits.searches) };
+        let registry =
+            Registry { store: Arc::new(store), searches: Arc::new(Semaphore::new(limits.searches)) };
         Ok(Self { listener, address, limits, registry: Arc::new(registry) })
     }
 
@@ -165,7 +166,7 @@ async fn converse(stream: TcpStream, registry: Arc<Registry>, limits: ServerLimi
 #[derive(Debug)]
 struct Registry {
     store: Arc<Store>,
-    searches: Semaphore,
+    searches: Arc<Semaphore>,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -208,9 +209,14 @@ impl Registry {
         }
         let Asked { question, limit } =
             read(request.uri().query().unwrap_or_default()).map_err(Refusal::Question)?;
-        let _place = self.searches.try_acquire().ok_or(Refusal::Busy)?;
+        // Held by the search itself, which goes on when the asker is gone.
+        let place = self.searches.try_acquire_arc().ok_or(Refusal::Busy)?;
         let store = Arc::clone(&self.store);
-        let searching = smol::unblock(move || store.search(&question, limit));
+        let searching = smol::unblock(move || {
+            let found = store.search(&question, limit);
+            drop(place);
+            found
+        });
         searching.await.map_err(Refusal::Store)
     }
 }

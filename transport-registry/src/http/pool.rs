@@ -27,7 +27,14 @@ pub(super) struct Pool {
 struct Idle {
     origin: Origin,
     connection: Connection,
-    until: Instant,
+    /// `None` for ever: the timeout is beyond what the clock can count.
+    until: Option<Instant>,
+}
+
+impl Idle {
+    fn is_over(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
 }
 
 impl Pool {
@@ -38,7 +45,7 @@ impl Pool {
     /// A connection to there: the one that was used last, which is the least likely to be closed.
     pub(super) fn take(&mut self, origin: &Origin) -> Option<Connection> {
         let now = Instant::now();
-        let index = self.idle.iter().rposition(|idle| idle.origin == *origin && idle.until > now)?;
+        let index = self.idle.iter().rposition(|idle| idle.origin == *origin && !idle.is_over(now))?;
         self.idle.remove(index).map(|idle| idle.connection)
     }
 
@@ -54,18 +61,19 @@ impl Pool {
         if self.idle.len() >= IDLE_MAX {
             self.idle.pop_front();
         }
-        self.idle.push_back(Idle { origin, connection, until: Instant::now() + self.timeout });
+        let until = Instant::now().checked_add(self.timeout);
+        self.idle.push_back(Idle { origin, connection, until });
     }
 
     /// Lets go of those whose time is up, and registers the waker for the next one.
     pub(super) fn poll_idle(&mut self, cx: &mut Context<'_>) {
         loop {
             let now = Instant::now();
-            while self.idle.front().is_some_and(|idle| idle.until <= now) {
+            while self.idle.front().is_some_and(|idle| idle.is_over(now)) {
                 self.idle.pop_front();
             }
-            let Some(first) = self.idle.front() else { return };
-            self.timer.set_at(first.until);
+            let Some(until) = self.idle.front().and_then(|first| first.until) else { return };
+            self.timer.set_at(until);
             if Pin::new(&mut self.timer).poll(cx).is_pending() {
                 return;
             }
