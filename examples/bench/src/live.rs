@@ -1,9 +1,12 @@
 //! `live`: real nodes on loopback, and the same lookups by libp2p-kad's own `get_record` and by ours.
 //!
-//! Everything is equal but who looks: nodes, identities, records, routing tables, open connections, requests in
-//! flight per lookup, deadline. A lookup goes on until it has converged. One that has not by the deadline,
-//! or has found nothing, counts as the deadline. The clients take turns, each time with a new swarm that knows
-//! nothing of the last.
+//! Equal for all are nodes, identities, records, routing tables, open connections and the deadline. Requests in
+//! flight per lookup are equal at the start only: three everywhere. With libp2p-kad, whether asked itself or by
+//! the delegated client, and with the raw requests it stays at three. The driven client runs with its defaults,
+//! which follow the network: where contacts are overdue, up to four times as many are in flight at once (twelve),
+//! and hedges beside them. A lookup goes on until it has converged. One that has not by the deadline, or has
+//! found nothing, counts as the deadline. The clients take turns, each time with a new swarm that knows nothing
+//! of the last.
 
 mod clients;
 mod network;
@@ -11,7 +14,7 @@ mod rows;
 mod silent;
 
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -43,9 +46,13 @@ pub(crate) struct Args {
     /// Lookups of each client in each round; without it 100, or three for each at once.
     #[arg(long, value_name = "N")]
     lookups: Option<usize>,
-    /// No lookup is begun after so many seconds.
+    /// In each round of a client no lookup is begun after so many seconds. Those begun by then may take as
+    /// long as the deadline, so a round ends within budget and deadline, about.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     budget: u64,
+    /// Lookups that each client begins in each round even if the budget has run out.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    lookups_min: usize,
     /// How often the clients take turns in each condition; what they measure is pooled, so that a busy
     /// moment of the machine does not meet one of them alone.
     #[arg(long, value_name = "N", default_value_t = 2)]
@@ -111,12 +118,27 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let network = Network::start(condition, nodes, seed)?;
         for &concurrency in &args.concurrency {
             let lookups = args.lookups.unwrap_or_else(|| (3 * concurrency).max(100));
-            let load = Load { concurrency, lookups, budget, deadline, seed };
+            let lookups_min = args.lookups_min;
+            let load = Load { concurrency, lookups, lookups_min, budget, deadline, seed };
             let mut measured = vec![Measured::default(); clients.len()];
             for _ in 0..args.rounds {
                 for (client, measured) in clients.iter().zip(&mut measured) {
-                    measured.add(client.run(&network, load)?);
+                    let started = Instant::now();
+                    let round = client.run(&network, load)?;
                     bar.inc(1);
+                    // Asked beforehand: the bar is locked while it is suspended.
+                    let done = bar.position();
+                    bar.suspend(|| {
+                        eprintln!(
+                            "{done}/{}: {}, {concurrency} at once, {}: {} lookups, {:.0} s",
+                            cells * args.rounds,
+                            rows::name(&condition),
+                            rows::name(client),
+                            round.lookups.len(),
+                            started.elapsed().as_secs_f64(),
+                        );
+                    });
+                    measured.add(round);
                 }
             }
             for (client, measured) in clients.iter().zip(&measured) {

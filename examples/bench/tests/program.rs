@@ -55,6 +55,8 @@ fn live_prints_a_row_for_every_condition_and_client() {
         (text("condition"), row["concurrency"].as_u64().unwrap(), text("client"))
     });
     assert_eq!(named.collect::<Vec<_>>(), expected);
+    let progress = String::from_utf8_lossy(&output.stderr);
+    assert!(progress.contains("20/20: lying, 2 at once, raw: 3 lookups"), "{progress}");
     for row in rows {
         assert_eq!(row["lookups"], 3, "{row}");
         assert_eq!(row["found_share"], 1.0, "{row}");

@@ -19,7 +19,8 @@ use smol::LocalExecutor;
 
 use super::network::{CLOSEST, Network, after, connect, identity, kad_config, swarm};
 
-/// Requests that a lookup keeps in flight, everywhere: Kademlia's alpha.
+/// Requests that a lookup keeps in flight, Kademlia's alpha: everywhere at the start. The driven client follows
+/// the network from there.
 const FAN_OUT: usize = 3;
 
 /// For how long the tuned libp2p-kad waits for an answer; by default it waits 10 s.
@@ -50,10 +51,19 @@ pub(super) struct Load {
     pub(super) concurrency: usize,
     /// At most so many.
     pub(super) lookups: usize,
+    /// At least so many, if the budget does not suffice for them.
+    pub(super) lookups_min: usize,
     /// None is begun after so long.
     pub(super) budget: Duration,
     pub(super) deadline: Duration,
     pub(super) seed: u64,
+}
+
+impl Load {
+    /// Whether another lookup may begin, after so many that have, and so long.
+    fn goes_on(&self, begun: usize, elapsed: Duration) -> bool {
+        begun < self.lookups_min || elapsed < self.budget
+    }
 }
 
 /// What came of it, in all rounds.
@@ -166,13 +176,16 @@ fn libp2p_kad(network: &Network, load: Load, timeout: Option<Duration>) -> Resul
         let mut lookups = Vec::new();
         let mut contacts = 0;
         let stopwatch = Stopwatch::start();
-        let mut given_up = after(load.budget + load.deadline + PATIENCE);
+        let mut given_up = after(Duration::MAX);
+        let mut begun = 0;
         loop {
-            while running.len() < load.concurrency && stopwatch.started.elapsed() < load.budget {
+            while running.len() < load.concurrency && load.goes_on(begun, stopwatch.started.elapsed()) {
                 let Some(record) = order.next() else { break };
                 let started = Instant::now();
                 let id = swarm.behaviour_mut().get_record(network.records[record].0.clone());
                 running.insert(id, Running { record, started, first: None });
+                begun += 1;
+                given_up = after(load.deadline + PATIENCE);
             }
             if running.is_empty() {
                 break;
@@ -255,9 +268,9 @@ fn ours(network: &Network, load: Load, delegated: bool) -> Result<Measured> {
     let measured = smol::block_on(executor.run(async {
         let stopwatch = Stopwatch::start();
         let started = stopwatch.started;
-        let due = stream::iter(order(network, load))
-            .take_while(|_| std::future::ready(started.elapsed() < load.budget));
-        let mut ended = due.map(one).buffer_unordered(load.concurrency);
+        let due = stream::iter(order(network, load).enumerate())
+            .take_while(|&(begun, _)| std::future::ready(load.goes_on(begun, started.elapsed())));
+        let mut ended = due.map(|(_, record)| one(record)).buffer_unordered(load.concurrency);
         let mut lookups = Vec::new();
         let mut contacts = 0;
         while let Some(result) = ended.next().await {
@@ -294,7 +307,9 @@ fn raw(network: &Network, load: Load) -> Result<Measured> {
         let (mut next_lookup, mut contacts) = (0, 0);
         let stopwatch = Stopwatch::start();
         loop {
-            while running.len() < load.concurrency && stopwatch.started.elapsed() < load.budget {
+            while running.len() < load.concurrency
+                && load.goes_on(next_lookup as usize, stopwatch.started.elapsed())
+            {
                 let Some(record) = order.next() else { break };
                 let closest = network.closest(&network.records[record].0);
                 let left = closest.iter().rev().map(|node| (node.peer, node.address.clone())).collect();
@@ -324,6 +339,9 @@ fn raw(network: &Network, load: Load) -> Result<Measured> {
                 && answered.record.is_some_and(|record| record.value == *value)
             {
                 known.first.get_or_insert_with(|| known.started.elapsed());
+            }
+            if known.started.elapsed() >= load.deadline {
+                known.left.clear();
             }
             if ask(&mut swarm, network, known, contacts) {
                 requests.insert(contacts, lookup);

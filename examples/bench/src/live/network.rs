@@ -1,7 +1,8 @@
 //! The network that is asked: Kademlia servers of libp2p's own on loopback, on a thread of their own.
 
 use std::borrow::Cow;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use libp2p::kad::store::{self, MemoryStore, RecordStore};
 use libp2p::kad::{self, Mode, ProviderRecord, Record, RecordKey};
 use libp2p::swarm::{self, NetworkBehaviour, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 use smol::LocalExecutor;
 
 use super::Condition;
@@ -144,7 +146,8 @@ enum Server {
     Honest(Box<Swarm<kad::Behaviour<MemoryStore>>>),
     Lying(Box<Swarm<kad::Behaviour<Liar>>>),
     Silent(Box<Swarm<Silent>>),
-    Stopped,
+    /// Keeps its port.
+    Stopped(OwnedFd),
 }
 
 async fn start_all(
@@ -193,7 +196,13 @@ async fn start_all(
                 };
                 executor.spawn(silent).detach();
             }
-            Server::Stopped => {}
+            Server::Stopped(port) => {
+                let stopped = async move {
+                    std::future::pending::<()>().await;
+                    drop(port);
+                };
+                executor.spawn(stopped).detach();
+            }
         }
     }
     // Until each has looked for its neighbours.
@@ -225,14 +234,18 @@ async fn start_one(role: Role, keypair: &Keypair) -> Result<(Server, Multiaddr)>
             (Server::Silent(Box::new(swarm)), address)
         }
         Role::Stopped => {
-            // A port that nobody listens on any more.
-            let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-            (Server::Stopped, format!("/ip4/127.0.0.1/tcp/{port}").parse()?)
+            // Bound, so that nobody else is given the port, and not listening, so that the kernel refuses
+            // connections, as where a host has stopped its program.
+            let port = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+            bind(&port, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
+            let address = SocketAddr::try_from(getsockname(&port)?)?;
+            let number = address.port();
+            (Server::Stopped(port), format!("/ip4/127.0.0.1/tcp/{number}").parse()?)
         }
     })
 }
 
-async fn listen<B: NetworkBehaviour>(swarm: &mut Swarm<B>) -> Result<Multiaddr> {
+pub(super) async fn listen<B: NetworkBehaviour>(swarm: &mut Swarm<B>) -> Result<Multiaddr> {
     swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse()?)?;
     let next = async {
         loop {
@@ -334,4 +347,25 @@ impl RecordStore for Liar {
     }
 
     fn remove_provider(&mut self, _: &RecordKey, _: &PeerId) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::net::{TcpListener, TcpStream};
+
+    use libp2p::multiaddr::Protocol;
+
+    use super::*;
+
+    #[test]
+    fn a_stopped_node_refuses_connections_and_keeps_its_port() {
+        let (_server, address) =
+            smol::block_on(start_one(Role::Stopped, &identity(1, 0))).expect("a port is free");
+        let Some(Protocol::Tcp(port)) = address.iter().nth(1) else { panic!("{address}") };
+        let refused = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(|error| error.kind());
+        assert_eq!(refused.err(), Some(ErrorKind::ConnectionRefused));
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| error.kind());
+        assert_eq!(taken.err(), Some(ErrorKind::AddrInUse));
+    }
 }

@@ -7,6 +7,9 @@ use serde::Serialize;
 use super::clients::{Client, Measured};
 use super::{CLOSEST, Condition};
 
+/// With fewer lookups the 95th percentile is the slowest of them.
+const FEW: usize = 20;
+
 /// All that was measured, and what it comes to.
 #[derive(Serialize, Debug)]
 pub(super) struct Report {
@@ -164,7 +167,7 @@ impl Report {
                 name(&row.condition),
                 row.concurrency,
                 name(&row.client),
-                row.lookups,
+                format!("{}{}", row.lookups, if row.lookups < FEW { "*" } else { "" }),
                 row.first_p50_ms,
                 row.first_p95_ms,
                 row.p50_ms,
@@ -177,11 +180,14 @@ impl Report {
                 row.found_share,
             );
         }
+        if self.rows.iter().any(|row| row.lookups < FEW) {
+            println!("\n* fewer than {FEW} lookups: p95 and p99 are the slowest of them");
+        }
     }
 }
 
 /// As on the command line.
-fn name(value: &impl clap::ValueEnum) -> String {
+pub(super) fn name(value: &impl clap::ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 

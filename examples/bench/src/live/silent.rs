@@ -8,7 +8,7 @@ use std::time::Duration;
 use dragnet_libp2p::KAD_PROTOCOL;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use futures::{AsyncReadExt, FutureExt, StreamExt};
+use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::core::upgrade::{DeniedUpgrade, ReadyUpgrade};
@@ -27,7 +27,7 @@ pub(super) struct Silent {
     events: VecDeque<ToSwarm<Infallible, Infallible>>,
 }
 
-/// Keeps each stream until its other end is closed or has waited long enough.
+/// Keeps each stream until its other end has reset it or has waited long enough.
 #[derive(Default)]
 pub(super) struct Holding(FuturesUnordered<BoxFuture<'static, ()>>);
 
@@ -102,11 +102,70 @@ impl ConnectionHandler for Holding {
             let hold = async move {
                 let mut read = [0; 512];
                 while let Ok(1..) = stream.read(&mut read).await {}
-                // Who closes its half still waits for an answer.
-                smol::Timer::after(PATIENCE).await;
-                drop(stream);
+                // To read, a stream that was reset and one whose other end has closed its half are the same in
+                // yamux (0.14): at an end. Only the first cannot be written to. It must be let go: yamux counts
+                // it among the 512 that a connection may have until it is dropped, and closes the connection
+                // at the next. Who closes its half still waits for an answer.
+                if stream.write(&[]).await.is_ok() {
+                    smol::Timer::after(PATIENCE).await;
+                }
             };
             self.0.push(hold.boxed());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dragnet_core::Failure;
+    use dragnet_libp2p::exchange::{Behaviour, Config, Event, Outgoing};
+    use libp2p::swarm::SwarmEvent;
+
+    use super::super::network::{identity, listen, swarm};
+    use super::*;
+
+    /// More than the 512 streams that yamux allows a connection at once.
+    const REQUESTS: u64 = 700;
+
+    /// Not more than a peer is asked at once, so that none waits in the queue.
+    const AT_ONCE: u64 = 8;
+
+    #[test]
+    fn a_silent_peer_stays_connected_to_who_gives_up_on_it_again_and_again() {
+        smol::block_on(async {
+            let keypair = identity(1, 0);
+            let peer = keypair.public().to_peer_id();
+            let mut silent = swarm(&keypair, Silent::default()).expect("a swarm");
+            let address = listen(&mut silent).await.expect("it listens");
+            let mut client = swarm(&identity(1, 1), Behaviour::new(Config::default())).expect("a swarm");
+            let ask = |client: &mut libp2p::Swarm<Behaviour>, id| {
+                client.behaviour_mut().ask(Outgoing {
+                    id,
+                    peer,
+                    addresses: vec![address.clone()],
+                    protocol: StreamProtocol::new(KAD_PROTOCOL),
+                    payload: vec![0].into(),
+                    timeout: Duration::from_millis(10),
+                    response_bytes_max: 1024,
+                });
+            };
+            (0..AT_ONCE).for_each(|id| ask(&mut client, id));
+            let mut ended = 0;
+            while ended < REQUESTS {
+                let event = futures::select! {
+                    event = client.select_next_some() => event,
+                    _ = silent.select_next_some() => continue,
+                };
+                match event {
+                    SwarmEvent::Behaviour(Event::Failed { failure, .. }) => {
+                        assert_eq!(failure, Failure::TimedOut, "after {ended}");
+                        ask(&mut client, AT_ONCE + ended);
+                        ended += 1;
+                    }
+                    SwarmEvent::ConnectionClosed { cause, .. } => panic!("after {ended}: {cause:?}"),
+                    _ => {}
+                }
+            }
+        });
     }
 }
