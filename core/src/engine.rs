@@ -286,6 +286,7 @@ impl<N: Network> QueryEngine<N> {
     }
 
     /// Whether anything is under way, refreshes behind included.
+    #[cfg(feature = "futures")]
     pub(crate) fn has_work(&self) -> bool {
         self.queries.len() > 0
     }
