@@ -2,8 +2,10 @@
 //!
 //! Candidates are kept by their distance to the target (Maymounkov and Mazieres, 2002). The walk
 //! contacts the closest that have not been, and has converged when the k closest have answered. A
-//! candidate that has failed, or is overdue, no longer counts among the k: a silent peer holds nothing
-//! up, and its answer is still welcome while the query lives.
+//! candidate that has failed, or is overdue, no longer counts among the k, so another is asked in its
+//! place. With adaptive timeouts the walk has converged only when the overdue ones that are nearer than
+//! the k-th have answered too, or have been given up; with fixed ones it does not wait for them, and
+//! their answers are still welcome while the query lives.
 
 use alloc::vec::Vec;
 use core::hint::black_box;

@@ -3,7 +3,8 @@
 //! `PROPTEST_CASES=100000 cargo test --release -p dragnet-core --test promises` looks harder. A failure
 //! prints the shortest run that shows it, its seed, and the command that brings it back.
 //!
-//! With `--features sabotage` the engine is also broken, in twenty ways, and each has to be noticed.
+//! With `--features sabotage` the engine is also broken on purpose, in every way that `Sabotage` lists, and each has to be
+//! noticed.
 
 mod bounds;
 #[cfg(feature = "sabotage")]
