@@ -73,7 +73,7 @@ pub(super) struct Summary {
 /// The figures of the load once more.
 #[derive(Serialize)]
 struct Repeated {
-    /// Of the searches, those that were given a kept answer.
+    /// Of the searches that one's own packages were not enough for, those that were given a kept answer.
     hit_share: f64,
     /// Of the others, those that joined one under way.
     joined: u64,
@@ -130,10 +130,8 @@ impl Report {
 
     fn print_searches(&self, output: Output) -> io::Result<()> {
         let left = ["search", "reason"];
-        let headings = [
-            "search", "found", "dupl", "asked", "failed", "overdue", "hedged", "barred", "first", "total",
-            "reason",
-        ];
+        let headings =
+            ["search", "found", "dupl", "asked", "failed", "overdue", "hedged", "first", "total", "reason"];
         let align = |heading| if left.contains(&heading) { Align::Left } else { Align::Right };
         let mut table = Table::new(headings.map(|heading| (heading, align(heading))));
         for Searched { term, ending, .. } in &self.shown {
@@ -146,7 +144,6 @@ impl Report {
                 stats.failed.to_string(),
                 stats.overdue.to_string(),
                 stats.hedged.to_string(),
-                stats.barred.to_string(),
                 stats.first_item.map_or_else(|| "-".to_string(), show),
                 show(stats.total),
                 short(ending.reason).to_string(),
@@ -184,22 +181,24 @@ impl Report {
         table.row(["met no failure".to_string(), format!("p50 {}", at(&self.times.unhindered, 500))]);
         table.row([
             "met a failure".to_string(),
-            format!("p50 {} ({met} searches; a silent peer costs {waited})", at(&self.times.hindered, 500)),
+            format!(
+                "p50 {} ({met} searches; a silent peer costs at most {waited})",
+                at(&self.times.hindered, 500)
+            ),
         ]);
         let timeout = show(CONFIG.timeout);
         table.row([
             "deadline".to_string(),
             format!("{timeout}, reached by {}", self.summary.deadline_reached),
         ]);
-        let Repeated { hit_share, joined, hit_p50_ms, asked_p50_ms, saved_s } = self.summary.again;
-        let ms = |ms: Option<f64>| {
-            ms.map_or_else(|| "-".to_string(), |ms| show(Duration::from_secs_f64(ms / 1000.0)))
-        };
+        let Repeated { hit_share, hit_p50_ms, saved_s, .. } = self.summary.again;
+        let p50 = hit_p50_ms.map(|ms| format!(", p50 {}", show(Duration::from_secs_f64(ms / 1000.0))));
         table.row([
             "the same again".to_string(),
             format!(
-                "{:.0} % from kept answers, p50 {} (asked p50 {}); {joined} joined others; {saved_s:.1} s saved",
-                hit_share * 100.0, ms(hit_p50_ms), ms(asked_p50_ms)
+                "{:.0} % from kept answers{}, {saved_s:.1} s saved",
+                hit_share * 100.0,
+                p50.unwrap_or_default()
             ),
         ]);
         output.text(table.render(output.width()).trim_end())
@@ -241,19 +240,18 @@ impl Report {
 
 impl Repeated {
     fn new(again: &Again) -> Self {
+        // One's own packages are enough for some, which ask nobody.
+        let needs_others = |search: &&Searched| search.ending.is_cached || search.ending.stats.contacted > 0;
         let (kept, asked): (Vec<&Searched>, Vec<&Searched>) =
-            again.searches.iter().partition(|search| search.ending.is_cached);
+            again.searches.iter().filter(needs_others).partition(|search| search.ending.is_cached);
+        let all = kept.len() + asked.len();
         let p50 = |searches: &[&Searched]| {
             let mut took: Vec<Duration> = searches.iter().map(|search| search.took).collect();
             took.sort();
             quantile(&took, 500).map(as_ms)
         };
         Self {
-            hit_share: if again.searches.is_empty() {
-                0.0
-            } else {
-                kept.len() as f64 / again.searches.len() as f64
-            },
+            hit_share: if all == 0 { 0.0 } else { kept.len() as f64 / all as f64 },
             joined: again.joined,
             hit_p50_ms: p50(&kept),
             asked_p50_ms: p50(&asked),

@@ -16,10 +16,11 @@ use crate::question::Question;
 
 /// How the demo searches.
 ///
-/// An answer on loopback takes a few milliseconds, under this load a few dozen. After 100 ms a peer no
-/// longer holds its slot. But a search is not over while somebody may still answer, so a silent peer
-/// costs it the whole `request_timeout`, unless it has found enough: 300 ms keeps that bearable, and is
-/// beyond what an honest peer takes on a busy machine. Ten results are a first page.
+/// An answer on loopback takes a few milliseconds, under this load a few dozen. A peer holds its slot for
+/// 100 ms until the engine knows how long answers take here, and then for as long as they do. A search is
+/// not over while somebody may still answer: a silent peer costs it what the engine waits beyond that, and at
+/// most the `request_timeout`, 300 ms, which an honest peer does not take on a busy machine. Ten results are
+/// a first page.
 pub(super) const CONFIG: QueryConfig = QueryConfig::balanced()
     .with_timeout(Duration::from_secs(2))
     .with_max_results(10)
