@@ -21,6 +21,7 @@ pub(crate) struct Ledger {
     /// What the engine's counters said after the last input.
     joined: u64,
     refreshed: u64,
+    unknown: u64,
     refreshes: usize,
 }
 
@@ -88,6 +89,7 @@ impl Ledger {
             stale_for: setup.config.cache.stale_for,
             joined: 0,
             refreshed: 0,
+            unknown: 0,
             refreshes: 0,
         }
     }
@@ -123,6 +125,7 @@ impl Ledger {
         }
         (self.joined, self.refreshed) =
             (event.view.metrics.queries_joined, event.view.metrics.cache_refreshes);
+        self.unknown = event.view.metrics.inputs_unknown;
         self.refreshes = event.view.live.refreshes;
         if let Some(request) = event.input.request().filter(|_| !is_stale)
             && !matches!(event.input, Input::Progress(..))
@@ -153,10 +156,18 @@ impl Ledger {
     fn is_given_up(&self, request: RequestId, event: &Event) -> bool {
         let open = &self.contacts[&request];
         let is_adaptive = self.queries[&open.query].config().adaptive_timeout && open.asked.is_some();
+        is_adaptive && self.is_released_before(request, event)
+    }
+
+    /// Whether what an input is for was released as time passed, before the input took effect.
+    fn is_released_before(&self, request: RequestId, event: &Event) -> bool {
         let is_it =
             |output: &Output<Toy>| matches!(output, Output::Release { request: it } if *it == request);
-        // What the input is for is not released by what follows from it.
-        is_adaptive && event.outputs.iter().any(is_it)
+        // What the input leaves in flight may also be released by what follows from it. Which of both it
+        // was only the engine knows, and the reference, which counts with it.
+        let may_follow = matches!(event.input, Input::Sent(_) | Input::Progress(..));
+        let is_unknown = event.view.metrics.inputs_unknown > self.unknown;
+        event.outputs.iter().any(is_it) && (is_unknown || !may_follow)
     }
 
     /// Whether work has ended by the time of an input, before that took effect.
@@ -166,10 +177,9 @@ impl Ledger {
             None => by_deadline,
             Some(until) if is_due(until, event.now) => by_deadline,
             // If a refresh has ended nobody says so, but that all is released with the last who shared it.
-            Some(_) if by_deadline && self.members(work).any(|(_, asked)| !asked.is_finished) => event
-                .outputs
-                .iter()
-                .any(|output| matches!(output, Output::Release { request: r } if *r == request)),
+            Some(_) if by_deadline && self.members(work).any(|(_, asked)| !asked.is_finished) => {
+                self.is_released_before(request, event)
+            }
             Some(_) => false,
         }
     }

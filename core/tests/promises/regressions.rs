@@ -8,6 +8,9 @@ use dragnet_core::{
 };
 
 use super::network::{Note, Toy};
+use super::reference::the_engine_says_what_the_reference_says;
+use super::sameness::noise_changes_nothing;
+use super::scenario::{Act, Moment, Pick, Plan, ReplyPlan, RoutePlan, Scenario, Setup, Step as Deed};
 
 const NOW: Time = Time::ZERO;
 
@@ -106,4 +109,66 @@ fn an_item_at_the_end_of_time_is_an_item() {
     engine.handle_reply(Time::MAX, requests[0], Reply::with_items(vec![Note { id: 1, version: 0 }]));
     let stats = engine.status(query).expect("it lives");
     assert_eq!(stats.first_item, Some(Time::MAX - NOW));
+}
+
+/// The reader of the trace took it for a contact given up before it was said to have been sent.
+#[test]
+fn a_contact_released_since_its_query_has_converged_was_sent_before() {
+    let config = QueryConfig::balanced()
+        .with_fan_out(1)
+        .with_closest(1)
+        .with_adaptive_timeout(true)
+        .with_soft_timeout(Duration::from_millis(1))
+        .with_request_timeout(Duration::from_millis(10));
+    let walk = RoutePlan::Walk { target: 0, candidates: vec![1, 4] };
+    let plan = Plan { routes: vec![walk], ..fetch_from([7], config) };
+    let nothing = ReplyPlan { items: vec![], closer: vec![], providers: vec![], invalid: 0 };
+    let scenario = scenario([
+        // The closer of the two, and the one to fetch from.
+        (Moment::Same, Act::Start(plan)),
+        // Both are overdue: the farther one.
+        (Moment::AfterMicros(1_000), Act::Tick),
+        (Moment::Same, Act::Reply(Pick::Live(0), nothing)),
+        // The one to fetch from is given up; then the query has converged, with the farther one in flight.
+        (Moment::AfterMicros(9_000), Act::Sent(Pick::Live(1))),
+    ]);
+    assert_eq!(noise_changes_nothing(&scenario), Ok(()));
+}
+
+/// The reference added to the longest time there is.
+#[test]
+fn no_timeout_at_all_and_a_wait_is_no_timeout_at_all() {
+    let config = QueryConfig::balanced().with_fan_out(8).with_adaptive_timeout(true);
+    let endless = config.clone().with_soft_timeout(Duration::MAX);
+    let mut steps =
+        vec![(Moment::Same, Act::Start(fetch_from(0..8, config))), (Moment::AfterMicros(2_000), Act::Tick)];
+    // As many as it takes to know how long contacts wait before they are sent.
+    steps.extend((0..8).map(|n| (Moment::Same, Act::Sent(Pick::Live(n)))));
+    steps.push((Moment::Same, Act::Start(fetch_from([9], endless))));
+    assert_eq!(the_engine_says_what_the_reference_says(&scenario(steps)), Ok(()));
+}
+
+fn fetch_from(peers: impl IntoIterator<Item = u8>, config: QueryConfig) -> Plan {
+    Plan {
+        routes: Vec::new(),
+        peers: peers.into_iter().collect(),
+        providers: false,
+        refuses: None,
+        prefers: None,
+        disjoint: None,
+        config,
+    }
+}
+
+fn scenario(steps: impl IntoIterator<Item = (Moment, Act)>) -> Scenario {
+    let setup = Setup {
+        config: EngineConfig::default(),
+        local: 23,
+        seed: 0,
+        origin: 0,
+        #[cfg(feature = "sabotage")]
+        sabotage: None,
+    };
+    let steps = steps.into_iter().map(|(moment, act)| Deed { moment, act });
+    Scenario { setup, steps: steps.collect() }
 }

@@ -73,6 +73,7 @@ struct Shown {
     stale_hits: u64,
     misses: u64,
     refreshed: u64,
+    unknown: u64,
 }
 
 impl Shown {
@@ -87,6 +88,7 @@ impl Shown {
             stale_hits: metrics.cache_stale_hits,
             misses: metrics.cache_misses,
             refreshed: metrics.cache_refreshes,
+            unknown: metrics.inputs_unknown,
         }
     }
 }
@@ -213,7 +215,8 @@ impl Reference {
             (Input::Done(_, totals), Some((query, step, None))) => {
                 self.end_lookup(query, step, true, *totals);
             }
-            _ => {}
+            (Input::Tick, _) => {}
+            _ => self.shown.unknown += 1,
         }
         self.settle();
         std::mem::take(&mut self.said)
@@ -275,20 +278,22 @@ impl Reference {
         let (sequence, now) = (self.next(), self.now);
         let config = self.asked(query).query.config.clone();
         let candidate = self.lane(query, step).get(peer);
-        if !candidate.is_sent {
-            let wait = now.since(candidate.sent);
-            self.conditions.sent(wait);
-            let soft = self.conditions.soft_timeout(&config, self.peers.get(peer), true);
-            let candidate = self.lane(query, step).get(peer);
-            let is_overdue = candidate.state == State::Overdue;
-            let timeout = if is_overdue { config.request_timeout } else { soft.min(config.request_timeout) };
-            candidate.is_sent = true;
-            candidate.sent = now;
-            candidate.timer_set = sequence;
-            candidate.due = now + timeout;
-            if is_overdue {
-                self.mark_ready(query);
-            }
+        if candidate.is_sent {
+            self.shown.unknown += 1;
+            return;
+        }
+        let wait = now.since(candidate.sent);
+        self.conditions.sent(wait);
+        let soft = self.conditions.soft_timeout(&config, self.peers.get(peer), true);
+        let candidate = self.lane(query, step).get(peer);
+        let is_overdue = candidate.state == State::Overdue;
+        let timeout = if is_overdue { config.request_timeout } else { soft.min(config.request_timeout) };
+        candidate.is_sent = true;
+        candidate.sent = now;
+        candidate.timer_set = sequence;
+        candidate.due = now + timeout;
+        if is_overdue {
+            self.mark_ready(query);
         }
     }
 

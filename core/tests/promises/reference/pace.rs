@@ -50,7 +50,8 @@ impl Conditions {
         if !config.adaptive_timeout {
             return config.soft_timeout;
         }
-        self.late_after(config, peer) + if is_sent { Duration::ZERO } else { self.wait }
+        // One that has not been set may be the longest there is.
+        self.late_after(config, peer).saturating_add(if is_sent { Duration::ZERO } else { self.wait })
     }
 
     fn late_after(&self, config: &QueryConfig, peer: &Peer) -> Duration {
