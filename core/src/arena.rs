@@ -15,6 +15,8 @@ pub(crate) struct Arena<T> {
     chunks: Vec<Vec<Entry<T>>>,
     free: u32,
     len: usize,
+    /// Of slots that are new.
+    first_generation: u32,
 }
 
 const CHUNK_BITS: u32 = 7;
@@ -32,7 +34,18 @@ enum Slot<T> {
 
 impl<T> Arena<T> {
     pub(crate) const fn new() -> Self {
-        Self { chunks: Vec::new(), free: NONE, len: 0 }
+        Self::from_generation(0)
+    }
+
+    /// One whose slots begin with this generation.
+    pub(crate) const fn from_generation(first_generation: u32) -> Self {
+        Self { chunks: Vec::new(), free: NONE, len: 0, first_generation }
+    }
+
+    /// A generation that no value has had, if none is there now.
+    pub(crate) fn unused_generation(&self) -> u32 {
+        let all = self.chunks.iter().flatten().map(|entry| entry.generation);
+        all.max().unwrap_or(self.first_generation)
     }
 
     pub(crate) fn insert(&mut self, value: T) -> u32 {
@@ -88,7 +101,7 @@ impl<T> Arena<T> {
         let full = (self.chunks.len() - 1) * CHUNK;
         let chunk = self.chunks.last_mut().expect("pushed above");
         let slot = u32::try_from(full + chunk.len()).expect("callers cap their tables below 2^32");
-        chunk.push(Entry { generation: 0, slot: Slot::Full(value) });
+        chunk.push(Entry { generation: self.first_generation, slot: Slot::Full(value) });
         slot
     }
 

@@ -8,6 +8,7 @@ mod progress;
 mod sabotage;
 mod share;
 mod start;
+mod state;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

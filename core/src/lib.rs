@@ -94,6 +94,7 @@ mod output;
 mod pacing;
 mod peers;
 mod query;
+mod state;
 mod stats;
 mod time;
 mod timers;
@@ -109,5 +110,9 @@ pub use key::{Distance, Key};
 pub use network::{Failure, Invalid, Item, LookupTotals, Network, Reply, Selector, Source, Validator};
 pub use output::{Found, Output, RequestId, StartError, Step};
 pub use query::{Outcome, Query, QueryConfig, QueryId, QueryStats, Reason, Route, SourceStats};
+pub use state::{
+    AnswerState, Checkpoint, ConditionsState, Distribution, EngineState, ItemState, PeerState, Position,
+    RestoreError, Restored,
+};
 pub use stats::{Histogram, LiveState, Metrics, PeerReport};
 pub use time::Time;

@@ -5,6 +5,7 @@ use core::time::Duration;
 use smallvec::SmallVec;
 
 use crate::network::Source;
+use crate::state::ConditionsState;
 use crate::stats::Histogram;
 use crate::time::nanos;
 
@@ -158,17 +159,40 @@ const FAN_OUT_RISE_MAX: u32 = 4;
 impl Conditions {
     pub(crate) fn replied(&mut self, response_time: Duration) {
         if record(&mut self.response_times, response_time) {
-            let times = &self.response_times;
-            let quantile = |permille| times.quantile(permille).map_or(Duration::ZERO, Duration::from_nanos);
-            self.typical =
-                Some(Typical { median: quantile(500), late: quantile(950), longest: quantile(999) });
+            self.typical = Some(Typical::of(&self.response_times));
         }
+    }
+
+    pub(crate) fn export(&self) -> ConditionsState {
+        ConditionsState {
+            response_times: self.response_times.export(),
+            waits: self.waits.export(),
+            overdue_share: self.overdue_share,
+        }
+    }
+
+    /// What was exported: the percentiles are read anew. After a while away it is only where one begins,
+    /// and weighs as little as an eighth of what is remembered.
+    pub(crate) fn restored(state: &ConditionsState, is_old: bool) -> Self {
+        let samples_max = if is_old { SAMPLES_MAX / 8 } else { SAMPLES_MAX };
+        let times = |distribution| {
+            let mut times = Histogram::restored(distribution);
+            while times.count() > samples_max {
+                times.halve();
+            }
+            times
+        };
+        let (response_times, waits) = (times(&state.response_times), times(&state.waits));
+        let typical = (response_times.count() >= SAMPLES_MIN).then(|| Typical::of(&response_times));
+        let wait = if waits.count() >= SAMPLES_MIN { quantile(&waits, 950) } else { Duration::ZERO };
+        let overdue_share = if is_old { 0 } else { state.overdue_share.min(ALL) };
+        Self { response_times, typical, waits, wait, overdue_share }
     }
 
     /// A contact has left the transport so long after it began.
     pub(crate) fn sent(&mut self, wait: Duration) {
         if wait >= WAIT_MIN && record(&mut self.waits, wait) {
-            self.wait = self.waits.quantile(950).map_or(Duration::ZERO, Duration::from_nanos);
+            self.wait = quantile(&self.waits, 950);
         }
     }
 
@@ -217,6 +241,16 @@ impl Conditions {
         let risen = (u64::from(fan_out) * u64::from(ALL) + u64::from(useful / 2)) / u64::from(useful);
         u16::try_from(risen).unwrap_or(u16::MAX)
     }
+}
+
+impl Typical {
+    fn of(times: &Histogram) -> Self {
+        Self { median: quantile(times, 500), late: quantile(times, 950), longest: quantile(times, 999) }
+    }
+}
+
+fn quantile(times: &Histogram, permille: u64) -> Duration {
+    times.quantile(permille).map_or(Duration::ZERO, Duration::from_nanos)
 }
 
 /// Counts a time; whether the percentiles are to be read again, since they can have moved: a sixteenth more

@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::state::Distribution;
+
 /// What an engine has done since it was made.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -110,6 +112,8 @@ pub struct Histogram {
 }
 
 const SUB_BITS: u32 = 3;
+/// As many as 64 bits need.
+const BUCKETS_MAX: usize = 496;
 
 impl Histogram {
     /// Counts a value.
@@ -123,6 +127,23 @@ impl Histogram {
         self.count += 1;
         self.sum += u128::from(value);
         self.max = self.max.max(value);
+    }
+
+    pub(crate) fn export(&self) -> Distribution {
+        let narrow = |count: &u64| u32::try_from(*count).unwrap_or(u32::MAX);
+        Distribution { buckets: self.buckets.iter().map(narrow).collect(), max: self.max }
+    }
+
+    /// One with these buckets, as far as there are such. Of the sum only so much is known as they say.
+    pub(crate) fn restored(Distribution { buckets, max }: &Distribution) -> Self {
+        let read = buckets.len().min(BUCKETS_MAX);
+        let buckets: Vec<u64> = buckets[..read].iter().copied().map(u64::from).collect();
+        let count = buckets.iter().sum();
+        let sum =
+            (0..).zip(&buckets).map(|(index, &count)| u128::from(upper_edge(index)) * u128::from(count));
+        let highest = buckets.iter().rposition(|&count| count > 0);
+        let max_min = highest.map_or(0, |index| index.checked_sub(1).map_or(0, upper_edge));
+        Self { sum: sum.sum(), buckets, count, max: max_min.max(*max) }
     }
 
     /// Forgets half of the values, so that the later ones weigh more.

@@ -6,6 +6,8 @@
 //! old for everybody. It costs a bit and two links, draws nothing at random, and a scan of questions that
 //! nobody asks twice drives out itself.
 
+mod state;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -43,6 +45,8 @@ pub(crate) struct Answer<N: Network> {
     pub(crate) results_max: u32,
     /// When its oldest item was delivered, or when it was found that there is none.
     pub(crate) since: Time,
+    /// How long before the origin of time that was, if it was: then its times count from so much earlier.
+    pub(crate) before: Duration,
     /// How long the work took.
     pub(crate) took: Duration,
 }
@@ -88,7 +92,7 @@ impl<N: Network> Cache<N> {
         let is_it = |&slot: &u32| self.entries[slot].question.is_asked_by(query);
         let slot = *self.index.find(hash, is_it)?;
         let answer = &self.entries[slot].answer;
-        let age = now.since(answer.since);
+        let age = answer.age(now);
         let is_stale = age >= self.config.fresh_for(answer.items.is_empty());
         if is_stale && self.is_over(now, answer) {
             self.remove(slot);
@@ -110,7 +114,7 @@ impl<N: Network> Cache<N> {
         let earlier = self.index.find(hash, is_it).copied();
         let stays = |slot| {
             let earlier = &self.entries[slot].answer;
-            let is_fresh = now.since(earlier.since) < self.config.fresh_for(earlier.items.is_empty());
+            let is_fresh = earlier.age(now) < self.config.fresh_for(earlier.items.is_empty());
             earlier.since > answer.since || (is_fresh && earlier.serves_more_than(&answer))
         };
         if earlier.is_some_and(stays) {
@@ -165,7 +169,7 @@ impl<N: Network> Cache<N> {
 
     /// Whether the answer is too old for everybody.
     fn is_over(&self, now: Time, answer: &Answer<N>) -> bool {
-        now.since(answer.since) >= self.config.served_for(answer.items.is_empty())
+        answer.age(now) >= self.config.served_for(answer.items.is_empty())
     }
 
     fn remove(&mut self, slot: u32) {
@@ -191,6 +195,15 @@ impl<N: Network> Cache<N> {
 }
 
 impl<N: Network> Answer<N> {
+    fn age(&self, now: Time) -> Duration {
+        self.age_of(now, self.since)
+    }
+
+    /// How long ago one of its times is.
+    pub(crate) fn age_of(&self, now: Time, at: Time) -> Duration {
+        (now + self.before).since(at)
+    }
+
     /// Whether it holds all that a query of this `max_results` can want.
     fn serves(&self, max_results: usize) -> bool {
         self.is_whole || max_results <= self.items.len()

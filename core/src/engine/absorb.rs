@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
+use core::time::Duration;
 
 use super::QueryEngine;
 use crate::lookup::{
@@ -160,7 +161,7 @@ impl<N: Network> QueryEngine<N> {
     fn give_one(&mut self, slot: u32, origin: &Origin<N>, item: N::Item, votes: u32, enough: Reason) -> bool {
         let Self { queries, outputs, metrics, now, .. } = self;
         let query = &mut queries[slot];
-        let found = query.found(*now, origin, item, votes, *now);
+        let found = query.found(*now, origin, item, votes, Duration::ZERO);
         if !query.is_refresh {
             outputs.push_back(found);
             metrics.results += 1;
@@ -183,7 +184,7 @@ impl<N: Network> QueryEngine<N> {
         let wanted = query.results_max.saturating_sub(query.results) as usize;
         let given = if reason == Reason::Cancelled { 0 } else { wanted.min(rest.len()) };
         for &(item, origin, votes) in &rest[..given] {
-            self.outputs.push_back(query.found(self.now, origin, item.clone(), votes, self.now));
+            self.outputs.push_back(query.found(self.now, origin, item.clone(), votes, Duration::ZERO));
         }
         self.metrics.results += given as u64;
         let withheld = ballot.undelivered() - given;

@@ -41,6 +41,7 @@ pub enum Sabotage {
     ForgetAccepted,
     ServeTooOld,
     KeepUnfinished,
+    KeepHidden,
 }
 
 /// The switch and what it does to values on their way.

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::QueryEngine;
 use crate::arena::NONE;
@@ -61,7 +62,8 @@ impl<N: Network> QueryEngine<N> {
         let results_max = results_max(config);
         let mut query = self.new_query(id, NONE, results_max, false);
         for Kept { item, origin, votes, at } in answer.items.iter().take(results_max as usize) {
-            self.outputs.push_back(query.found(self.now, origin, item.clone(), *votes, *at));
+            let age = answer.age_of(self.now, *at);
+            self.outputs.push_back(query.found(self.now, origin, item.clone(), *votes, age));
         }
         let is_cut = answer.items.len() > results_max as usize;
         let reason = if is_cut { Reason::EnoughResults } else { answer.reason };
@@ -107,7 +109,7 @@ impl<N: Network> QueryEngine<N> {
         #[cfg(feature = "sabotage")]
         let accepted = super::sabotage::spoil_accepted(self.sabotage, accepted);
         for Kept { item, origin, votes, at } in accepted.iter().take(results_max as usize) {
-            outputs.push_back(query.found(*now, origin, item.clone(), *votes, *at));
+            outputs.push_back(query.found(*now, origin, item.clone(), *votes, now.since(*at)));
             metrics.results += 1;
         }
         if query.results == results_max {
@@ -197,7 +199,8 @@ impl<N: Network> QueryEngine<N> {
         let since = items.first().map_or(self.now, |kept| kept.at);
         let Some(Shared { question, hash, started, .. }) = self.works[work].shared.as_deref() else { return };
         let took = self.now.since(*started);
-        let answer = Answer { items, reason, is_whole, results_max, since, took };
+        let before = Duration::ZERO;
+        let answer = Answer { items, reason, is_whole, results_max, since, before, took };
         self.cache.keep(self.now, *hash, &Arc::clone(question), answer);
     }
 

@@ -159,14 +159,14 @@ impl LiveQuery {
         (self.results > 0).then(|| self.first_item - self.started)
     }
 
-    /// Counts an item as delivered, and says so. It was delivered first at `at`.
+    /// Counts an item as delivered, and says so. It was delivered first so long ago.
     pub(crate) fn found<N: Network>(
         &mut self,
         now: Time,
         origin: &Origin<N>,
         item: N::Item,
         votes: u32,
-        at: Time,
+        age: Duration,
     ) -> Output<N> {
         self.results += 1;
         if self.results == 1 {
@@ -176,7 +176,7 @@ impl LiveQuery {
         if let Some(results) = self.by_source.get_mut(usize::from(source.0)) {
             *results += 1;
         }
-        let (elapsed, age) = (now.since(self.started), now.since(at));
+        let elapsed = now.since(self.started);
         Output::Found { query: self.id, found: Found { item, from, response_time, elapsed, votes, age } }
     }
 }

@@ -49,6 +49,11 @@ impl<N: Network> Question<N> {
         self.is_asked_by(&other.0)
     }
 
+    /// A query that asks it.
+    pub(crate) const fn query(&self) -> &Query<N> {
+        &self.0
+    }
+
     /// A hash that is equal for those that ask the same.
     pub(crate) fn hash_of(query: &Query<N>, hasher: Keyed) -> u64 {
         let mut state = hasher.build_hasher();

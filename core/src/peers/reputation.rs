@@ -92,6 +92,32 @@ impl Reputation {
             .map(|count| u64::from(count) * 1000 / u64::from(ONE))
     }
 
+    /// Successes, failures and invalid answers, decayed, in 65 536ths.
+    pub(crate) fn export(&self, now: Time, config: &ReputationConfig) -> [u32; 3] {
+        let Self { successes, failures, invalid, .. } = self.decayed(now, config);
+        [successes, failures, invalid]
+    }
+
+    /// What was exported `away` before now, with how much longer it is barred from now on: no longer than
+    /// anybody is.
+    pub(crate) fn restored(
+        now: Time,
+        [successes, failures, invalid]: [u32; 3],
+        barred_for: Duration,
+        away: Duration,
+        config: &ReputationConfig,
+    ) -> Self {
+        let step = config.step_nanos();
+        let steps = nanos(away) / step;
+        Self {
+            successes: halved(successes, steps),
+            failures: halved(failures, steps),
+            invalid: halved(invalid, steps),
+            step: now.as_nanos() / step,
+            barred_until: now + barred_for.min(config.bar_for),
+        }
+    }
+
     fn decayed(&self, now: Time, config: &ReputationConfig) -> Self {
         let mut copy = *self;
         copy.decay(now, config);
@@ -99,8 +125,7 @@ impl Reputation {
     }
 
     fn decay(&mut self, now: Time, config: &ReputationConfig) {
-        let step_nanos = (nanos(config.half_life) / STEPS_PER_HALF_LIFE).max(1);
-        let step = now.as_nanos() / step_nanos;
+        let step = now.as_nanos() / config.step_nanos();
         let steps = step.saturating_sub(self.step);
         if steps == 0 {
             return;
@@ -109,6 +134,12 @@ impl Reputation {
         for count in [&mut self.successes, &mut self.failures, &mut self.invalid] {
             *count = halved(*count, steps);
         }
+    }
+}
+
+impl ReputationConfig {
+    fn step_nanos(&self) -> u64 {
+        (nanos(self.half_life) / STEPS_PER_HALF_LIFE).max(1)
     }
 }
 

@@ -39,6 +39,15 @@ impl ResponseTime {
         (self.smoothed_us > 0).then(|| Duration::from_micros(timeout_us))
     }
 
+    /// The smoothed response time and its variation, in microseconds; zero if none was ever measured.
+    pub(crate) const fn export(&self) -> (u32, u32) {
+        (self.smoothed_us, self.variation_us)
+    }
+
+    pub(crate) const fn restored(smoothed_us: u32, variation_us: u32) -> Self {
+        Self { smoothed_us, variation_us }
+    }
+
     /// The smoothed response time, once there is one.
     pub(crate) fn smoothed(&self) -> Option<Duration> {
         (self.smoothed_us > 0).then(|| Duration::from_micros(self.smoothed_us.into()))

@@ -1,5 +1,7 @@
 //! The table of peers.
 
+mod state;
+
 use core::hash::BuildHasher;
 use core::hint::black_box;
 use core::time::Duration;

@@ -52,6 +52,7 @@ can_fail! {
     promise_08_can_fail: timeouts::poll_timeout_is_exact, SpuriousTimeout, LateTimeout;
     promise_09_can_fail: bounds::every_table_stays_within_its_cap_and_ends_empty, GrowCandidates, KeepPeers;
     promise_10_can_fail: sameness::same_seed_and_inputs_same_outputs, HiddenState;
+    a_resumed_engine_can_differ: sameness::a_resumed_engine_goes_on_alike, KeepHidden;
     promise_11_can_fail: sameness::noise_changes_nothing, BelieveStale, GoBackInTime;
     promise_12_can_fail: sharing::who_shares_gets_all_and_nothing_too_old,
         ForgetAccepted, ServeTooOld, KeepUnfinished;

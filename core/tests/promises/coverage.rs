@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dragnet_core::{Agreement, Network, Output, Reason, Step, Time};
+use dragnet_core::{Agreement, LiveState, Network, Output, Reason, Step, Time};
 
 use super::check::scenario_of;
 use super::contacts::shared_target;
@@ -14,7 +14,7 @@ use super::world::{Event, Input, Trace, run};
 const SCENARIOS: u64 = 400;
 
 /// What a scenario may reach, and in how many of a hundred it does at least.
-const WANTED: [(&str, u64); 44] = [
+const WANTED: [(&str, u64); 45] = [
     ("an item delivered", 60),
     ("a duplicate", 40),
     ("an invalid answer", 60),
@@ -57,6 +57,7 @@ const WANTED: [(&str, u64); 44] = [
     ("a kept answer thrown out", 5),
     ("an input under an unknown id", 60),
     ("time going back", 60),
+    ("a checkpoint after a reply", 10),
     ("a tick at the timeout", 50),
     ("a tick just before the timeout", 40),
 ];
@@ -222,6 +223,9 @@ fn seen_before(ledger: &Ledger, event: &Event, timeout: Option<Time>) -> Option<
         (Input::Tick, _) if timeout == Some(event.at + Duration::from_nanos(1)) => {
             Some("a tick just before the timeout")
         }
+        (Input::Checkpoint, _) if is_checkpoint(event) && event.view.metrics.contacts_replied > 0 => {
+            Some("a checkpoint after a reply")
+        }
         (Input::Progress(..), Some(_)) => Some("a lookup that reported"),
         (Input::Sent(_), Some(open)) if open.is_overdue => Some("an overdue contact that was sent"),
         (Input::Sent(_), Some(open)) if open.sent < event.now => {
@@ -230,4 +234,9 @@ fn seen_before(ledger: &Ledger, event: &Event, timeout: Option<Time>) -> Option<
         (Input::Reply(..), Some(open)) if open.is_overdue => Some("an answer of an overdue contact"),
         _ => None,
     }
+}
+
+/// Whether nothing lived, and nothing was left to say.
+fn is_checkpoint(event: &Event) -> bool {
+    event.view.live == LiveState::default() && event.outputs.is_empty()
 }

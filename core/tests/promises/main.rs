@@ -54,6 +54,7 @@ promises! {
     promise_09_every_table_stays_within_its_cap_and_ends_empty:
         bounds::every_table_stays_within_its_cap_and_ends_empty;
     promise_10_same_seed_and_inputs_same_outputs: sameness::same_seed_and_inputs_same_outputs;
+    a_resumed_engine_goes_on_exactly_alike: sameness::a_resumed_engine_goes_on_alike;
     promise_11_unknown_late_repeated_and_backward_inputs_change_nothing: sameness::noise_changes_nothing;
     promise_12_who_shares_gets_all_and_no_kept_answer_is_older_than_allowed:
         sharing::who_shares_gets_all_and_nothing_too_old;

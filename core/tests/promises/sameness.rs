@@ -1,4 +1,4 @@
-//! Promises 10 and 11: what the outputs do not depend on.
+//! Promises 10 and 11, and checkpoints: what the outputs do not depend on.
 
 use dragnet_core::{Output, Time};
 
@@ -62,6 +62,24 @@ pub(crate) fn noise_changes_nothing(scenario: &Scenario) -> Verdict {
         expected.metrics.inputs_unknown = unknown;
         expected.metrics.time_reversals = reversals;
         same("view", event, &event.view, &expected)?;
+    }
+    Ok(())
+}
+
+/// Lets another engine go on at each checkpoint, with what the checkpoint says alone.
+pub(crate) fn a_resumed_engine_goes_on_alike(scenario: &Scenario) -> Verdict {
+    let mut resuming = scenario.clone();
+    resuming.setup.resumes = true;
+    let (same_one, others) = (run(scenario), run(&resuming));
+    for (event, other) in same_one.events.iter().zip(&others.events) {
+        same("inputs", event, &(event.at, &event.input), &(other.at, &other.input))?;
+        same("outputs", event, &event.outputs, &other.outputs)?;
+        // Counters begin anew.
+        let mut expected = event.view.clone();
+        expected.metrics = other.view.metrics.clone();
+        same("view", event, &expected, &other.view)?;
+        let kept = |event: &Event| (event.view.metrics.cache_entries, event.view.metrics.cache_bytes);
+        same("kept answers", event, &kept(event), &kept(other))?;
     }
     Ok(())
 }

@@ -31,6 +31,8 @@ pub(crate) struct Setup {
     pub(crate) seed: u8,
     /// The time of the first input, in nanoseconds.
     pub(crate) origin: u64,
+    /// Whether at each checkpoint another engine goes on.
+    pub(crate) resumes: bool,
     /// How the engine is broken, if it is.
     #[cfg(feature = "sabotage")]
     pub(crate) sabotage: Option<dragnet_core::Sabotage>,
@@ -68,6 +70,7 @@ pub(crate) enum Act {
     Cancel(u8),
     CancelRefreshes,
     Bar(u8),
+    Checkpoint,
 }
 
 /// Under which request id an input comes.
@@ -167,6 +170,7 @@ fn setup() -> impl Strategy<Value = Setup> {
             local,
             seed,
             origin,
+            resumes: false,
             #[cfg(feature = "sabotage")]
             sabotage: None,
         }
@@ -353,6 +357,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (pick(), totals()).prop_map(|(pick, totals)| Act::Done(pick, totals)),
         1 => any::<u8>().prop_map(Act::Cancel),
         1 => peer().prop_map(Act::Bar),
+        1 => Just(Act::Checkpoint),
     ]
 }
 

@@ -46,6 +46,7 @@ pub(crate) enum Input {
     Cancel(QueryId),
     CancelRefreshes,
     Bar(u8),
+    Checkpoint,
 }
 
 impl Input {
@@ -56,7 +57,12 @@ impl Input {
             | Self::Progress(request, ..)
             | Self::Failure(request, _)
             | Self::Done(request, _) => Some(*request),
-            Self::Tick | Self::Start(_) | Self::Cancel(_) | Self::CancelRefreshes | Self::Bar(_) => None,
+            Self::Tick
+            | Self::Start(_)
+            | Self::Cancel(_)
+            | Self::CancelRefreshes
+            | Self::Bar(_)
+            | Self::Checkpoint => None,
         }
     }
 }
@@ -125,10 +131,7 @@ pub(crate) fn replay(setup: &Setup, inputs: impl IntoIterator<Item = (Time, Inpu
 impl World {
     pub(crate) fn new(setup: &Setup) -> Self {
         let mut engine = QueryEngine::new(setup.config.clone(), setup.local, [setup.seed; 32]);
-        #[cfg(feature = "sabotage")]
-        if let Some(how) = setup.sabotage {
-            engine.sabotage(how);
-        }
+        sabotage(&mut engine, setup);
         let first = view(&mut engine, Time::ZERO, &[]);
         Self {
             engine,
@@ -175,6 +178,7 @@ impl World {
             Input::Cancel(query) => cancelled = Some(self.engine.cancel(at, query)),
             Input::CancelRefreshes => self.engine.cancel_refreshes(at),
             Input::Bar(peer) => drop(self.engine.bar(at, peer)),
+            Input::Checkpoint => self.checkpoint(at),
         }
         let outputs: Vec<_> = std::iter::from_fn(|| self.engine.poll_output()).collect();
         if self.is_loud {
@@ -183,6 +187,16 @@ impl World {
         self.note(&input, &started, &outputs);
         let view = view(&mut self.engine, self.now, &self.live);
         self.trace.events.push(Event { input, at, now: self.now, started, cancelled, outputs, view });
+    }
+
+    fn checkpoint(&mut self, at: Time) {
+        let checkpoint = self.engine.checkpoint(at, |_| true);
+        let setup = &self.trace.setup;
+        if let Some(checkpoint) = checkpoint.filter(|_| setup.resumes) {
+            let (config, seed) = (setup.config.clone(), [setup.seed; 32]);
+            self.engine = QueryEngine::resume(config, setup.local, seed, checkpoint);
+            sabotage(&mut self.engine, setup);
+        }
     }
 
     /// Keeps what a driver keeps.
@@ -259,6 +273,7 @@ impl World {
             }
             Act::CancelRefreshes => Input::CancelRefreshes,
             Act::Bar(peer) => Input::Bar(*peer),
+            Act::Checkpoint => Input::Checkpoint,
         }
     }
 
@@ -301,6 +316,16 @@ impl World {
         };
         picked.unwrap_or(RequestId::from_u64(u64::MAX))
     }
+}
+
+/// Breaks the engine, if it is to be.
+fn sabotage(engine: &mut QueryEngine<Toy>, setup: &Setup) {
+    #[cfg(feature = "sabotage")]
+    if let Some(how) = setup.sabotage {
+        engine.sabotage(how);
+    }
+    #[cfg(not(feature = "sabotage"))]
+    let _ = (engine, setup);
 }
 
 fn query(plan: &Plan) -> Query<Toy> {

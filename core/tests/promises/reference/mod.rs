@@ -219,6 +219,10 @@ impl Reference {
             _ => self.shown.unknown += 1,
         }
         self.settle();
+        if matches!(event.input, Input::Checkpoint) && self.asked.is_empty() && self.said.is_empty() {
+            self.conditions.read_again();
+            self.shelf.forget_old(self.now);
+        }
         std::mem::take(&mut self.said)
     }
 

@@ -33,6 +33,17 @@ impl Conditions {
         }
     }
 
+    /// Reads all percentiles, as an engine does that begins with what was written down.
+    pub(super) fn read_again(&mut self) {
+        let read = |times: &Histogram, permille| {
+            let is_enough = times.count() >= 8;
+            is_enough.then(|| Duration::from_nanos(times.quantile(permille).expect("there are some")))
+        };
+        self.wait = read(&self.waits, 950).unwrap_or(Duration::ZERO);
+        let [median, late, longest] = [500, 950, 999].map(|permille| read(&self.times, permille));
+        self.typical = median.and_then(|median| Some([median, late?, longest?]));
+    }
+
     pub(super) fn was_overdue(&mut self, is_overdue: bool) {
         let target = if is_overdue { 65_536 } else { 0 };
         self.overdue_share += (target - self.overdue_share) / 32;

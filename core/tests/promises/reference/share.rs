@@ -97,6 +97,15 @@ impl Shelf {
         now.since(entry.since) >= most
     }
 
+    /// Forgets what is too old for everybody.
+    pub(super) fn forget_old(&mut self, now: Time) {
+        for place in (0..self.entries.len()).rev() {
+            if self.is_over(now, &self.entries[place]) {
+                self.remove(place);
+            }
+        }
+    }
+
     /// A kept answer that suits a query, its age, and whether it is stale.
     fn look_up(&mut self, now: Time, query: &Query<Toy>) -> Option<(Entry, Duration, bool)> {
         if query.config.cache == CachePolicy::Refresh {
