@@ -94,6 +94,15 @@ impl<T> Arena<T> {
         self.len
     }
 
+    /// The full slots and their values, in the order of their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        let entries = self.chunks.iter().flatten();
+        (0..).zip(entries).filter_map(|(slot, entry)| match &entry.slot {
+            Slot::Full(value) => Some((slot, value)),
+            Slot::Free { .. } => None,
+        })
+    }
+
     fn push(&mut self, value: T) -> u32 {
         if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));

@@ -9,8 +9,10 @@ mod sabotage;
 mod share;
 mod start;
 mod state;
+mod view;
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use hashbrown::HashTable;
@@ -27,7 +29,7 @@ use crate::output::{Output, RequestId};
 use crate::pacing::Conditions;
 use crate::peers::{PeerIndex, PeerTable};
 use crate::query::{QueryId, QueryStats, Reason};
-use crate::stats::{LiveState, Metrics, PeerReport};
+use crate::stats::{LiveState, Metrics, PeerReport, SourceMetrics};
 use crate::time::Time;
 use crate::timers::{Timer, Timers};
 
@@ -102,6 +104,7 @@ impl<N: Network> QueryEngine<N> {
         let peers =
             PeerTable::new(local, config.caps.peers_max, config.reputation.clone(), hasher, ids.next_u64());
         let cache = Cache::new(config.cache.clone());
+        let sources = config.sources.iter().map(|name| SourceMetrics::new(Arc::clone(name))).collect();
         Self {
             config,
             now: Time::ZERO,
@@ -120,7 +123,7 @@ impl<N: Network> QueryEngine<N> {
             outputs: VecDeque::new(),
             hasher,
             ids,
-            metrics: Metrics::default(),
+            metrics: Metrics { sources, ..Metrics::default() },
             #[cfg(feature = "sabotage")]
             sabotage: None,
         }

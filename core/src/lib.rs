@@ -67,6 +67,7 @@
 //! |---|---|---|
 //! | `futures` | yes | the [`front`]; needs `std` |
 //! | `conformance` | no | a test suite for any [`Transport`](front::Transport) |
+//! | `prometheus` | no | the engine's metrics for [Prometheus](https://prometheus.io); needs `std` |
 //! | `std` | by `futures` | `std::error::Error` sources |
 //!
 //! Without default features the crate is `no_std` and needs only `alloc`.
@@ -93,6 +94,8 @@ mod network;
 mod output;
 mod pacing;
 mod peers;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 mod query;
 mod state;
 mod stats;
@@ -114,5 +117,5 @@ pub use state::{
     AnswerState, Checkpoint, ConditionsState, Distribution, EngineState, ItemState, PeerState, Position,
     RestoreError, Restored,
 };
-pub use stats::{Histogram, LiveState, Metrics, PeerReport};
+pub use stats::{Histogram, LiveState, Metrics, PeerRanking, PeerReport, QueryReport, SourceMetrics};
 pub use time::Time;

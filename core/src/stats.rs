@@ -1,8 +1,12 @@
 //! Counters and histograms of an engine, as plain values.
 
+use alloc::collections::BinaryHeap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::network::Network;
+use crate::query::{QueryId, QueryStats, Reason};
 use crate::state::Distribution;
 
 /// What an engine has done since it was made.
@@ -15,6 +19,15 @@ pub struct Metrics {
     pub queries_finished: u64,
     /// Queries that delivered an item.
     pub queries_successful: u64,
+    /// Queries ended by [`Reason::EnoughResults`]. This and the next five add up to
+    /// [`queries_finished`](Self::queries_finished).
+    pub queries_enough: u64,
+    /// Queries ended by [`Reason::QuorumReached`].
+    pub queries_quorum: u64,
+    /// Queries ended by [`Reason::Converged`].
+    pub queries_converged: u64,
+    /// Queries ended by [`Reason::Exhausted`].
+    pub queries_exhausted: u64,
     /// Queries ended by their deadline; they may have been successful too.
     pub queries_timed_out: u64,
     /// Queries ended by cancellation.
@@ -99,6 +112,64 @@ pub struct Metrics {
     pub results_per_query: Histogram,
     /// Contacts per query.
     pub contacts_per_query: Histogram,
+    /// For each of the networks that [`EngineConfig::sources`](crate::EngineConfig::sources) names, in
+    /// their order; empty if there are none.
+    pub sources: Vec<SourceMetrics>,
+}
+
+impl Metrics {
+    /// Queries ended, for each reason that there is.
+    pub const fn finished_by_reason(&self) -> [(Reason, u64); 6] {
+        [
+            (Reason::EnoughResults, self.queries_enough),
+            (Reason::QuorumReached, self.queries_quorum),
+            (Reason::Converged, self.queries_converged),
+            (Reason::Exhausted, self.queries_exhausted),
+            (Reason::DeadlineReached, self.queries_timed_out),
+            (Reason::Cancelled, self.queries_cancelled),
+        ]
+    }
+
+    pub(crate) const fn count_reason(&mut self, reason: Reason) {
+        let count = match reason {
+            Reason::EnoughResults => &mut self.queries_enough,
+            Reason::QuorumReached => &mut self.queries_quorum,
+            Reason::Converged => &mut self.queries_converged,
+            Reason::Exhausted => &mut self.queries_exhausted,
+            Reason::DeadlineReached => &mut self.queries_timed_out,
+            Reason::Cancelled => &mut self.queries_cancelled,
+        };
+        *count += 1;
+    }
+}
+
+/// What one of several networks has cost the queries that have ended, and brought them. Contacts that
+/// several queries shared are counted once, when the last of these has ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct SourceMetrics {
+    /// The network's name.
+    pub name: Arc<str>,
+    /// Requests sent to its peers, as in [`SourceStats`](crate::SourceStats); so are the next.
+    pub contacted: u64,
+    /// Requests that were answered.
+    pub replied: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Contacts that outlived their soft timeout.
+    pub overdue: u64,
+    /// Answers, or parts of them, that were refused.
+    pub invalid: u64,
+    /// Valid items that their query had already.
+    pub duplicate: u64,
+    /// Items delivered that it gave first.
+    pub results: u64,
+}
+
+impl SourceMetrics {
+    pub(crate) const fn new(name: Arc<str>) -> Self {
+        Self { name, contacted: 0, replied: 0, failed: 0, overdue: 0, invalid: 0, duplicate: 0, results: 0 }
+    }
 }
 
 /// A histogram of whole numbers, exact to one part in eight: eight buckets for each power of two.
@@ -226,6 +297,46 @@ pub struct PeerReport<P> {
     pub barred_for: Option<Duration>,
 }
 
+/// Some of the peers of an engine: those that behave best and those that behave worst.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct PeerRanking<P> {
+    /// Peers remembered.
+    pub known: usize,
+    /// Those of them that are barred now.
+    pub barred: usize,
+    /// The best by [`PeerReport::score`], the best first; of equal ones that of which more is known.
+    /// Nobody of whom nothing is known, nor who is barred.
+    pub best: Vec<PeerReport<P>>,
+    /// The worst, the worst first: who is barred, then by score. Nobody with the score of a stranger or a
+    /// better one, unless he is barred.
+    pub worst: Vec<PeerReport<P>>,
+}
+
+/// One of the live queries.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct QueryReport<N: Network> {
+    /// Which.
+    pub query: QueryId,
+    /// What it asks.
+    pub request: N::Request,
+    /// Items delivered so far.
+    pub results: u32,
+    /// After how many it ends.
+    pub max_results: u32,
+    /// What it has cost and brought so far; [`total`](QueryStats::total) is its age.
+    pub stats: QueryStats,
+}
+
+impl<N: Network> Clone for QueryReport<N> {
+    fn clone(&self) -> Self {
+        let Self { query, request, results, max_results, stats } = self;
+        let (request, stats) = (request.clone(), *stats);
+        Self { query: *query, request, results: *results, max_results: *max_results, stats }
+    }
+}
+
 /// What the live queries of an engine hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -245,6 +356,32 @@ pub struct LiveState {
     pub peers_held: usize,
     /// Outputs that have not been polled.
     pub outputs: usize,
+}
+
+/// The least of many values, at most so many: takes no more room than they do.
+pub(crate) struct Least<T> {
+    kept: BinaryHeap<T>,
+    max: usize,
+}
+
+impl<T: Ord> Least<T> {
+    pub(crate) const fn new(max: usize) -> Self {
+        Self { kept: BinaryHeap::new(), max }
+    }
+
+    pub(crate) fn offer(&mut self, value: T) {
+        if self.kept.len() < self.max {
+            self.kept.push(value);
+        } else if let Some(mut greatest) = self.kept.peek_mut()
+            && value < *greatest
+        {
+            *greatest = value;
+        }
+    }
+
+    pub(crate) fn into_sorted(self) -> Vec<T> {
+        self.kept.into_sorted_vec()
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::{QueryEngine, id_hash};
 use crate::lookup::{Lane, LiveQuery, Phase};
 use crate::network::Network;
 use crate::output::Output;
-use crate::query::{Outcome, QueryStats, Reason};
+use crate::query::{Outcome, QueryStats, Reason, SourceStats};
 use crate::time::{Time, nanos};
 use crate::timers::Timer;
 
@@ -37,6 +37,7 @@ impl<N: Network> QueryEngine<N> {
         }
         let stats = QueryStats { withheld, ..self.stats_of(&query) };
         let sources = self.works[query.work].counts.sources(&self.config.sources, &query.by_source);
+        self.count_sources(&query, is_last.then_some(&*sources));
         if is_last {
             self.unlist(query.work);
             let work = self.works.remove(query.work);
@@ -109,13 +110,31 @@ impl<N: Network> QueryEngine<N> {
         let metrics = &mut self.metrics;
         metrics.queries_finished += 1;
         metrics.queries_successful += u64::from(query.results > 0);
-        metrics.queries_timed_out += u64::from(reason == Reason::DeadlineReached);
-        metrics.queries_cancelled += u64::from(reason == Reason::Cancelled);
+        metrics.count_reason(reason);
         metrics.query_duration.record(nanos(stats.total));
         metrics.results_per_query.record(query.results.into());
         metrics.contacts_per_query.record(stats.contacted.into());
         if let Some(first_item) = stats.first_item {
             metrics.first_item.record(nanos(first_item));
+        }
+    }
+
+    /// Counts for each named source what it has brought a query; and with the last query of a piece of work
+    /// what that has cost.
+    pub(super) fn count_sources(&mut self, query: &LiveQuery, work: Option<&[SourceStats]>) {
+        let metrics = &mut self.metrics.sources;
+        if !query.is_refresh {
+            for (metrics, results) in metrics.iter_mut().zip(&query.by_source) {
+                metrics.results += u64::from(*results);
+            }
+        }
+        for (metrics, stats) in metrics.iter_mut().zip(work.unwrap_or_default()) {
+            metrics.contacted += u64::from(stats.contacted);
+            metrics.replied += u64::from(stats.replied);
+            metrics.failed += u64::from(stats.failed);
+            metrics.overdue += u64::from(stats.overdue);
+            metrics.invalid += u64::from(stats.invalid);
+            metrics.duplicate += u64::from(stats.duplicate);
         }
     }
 }

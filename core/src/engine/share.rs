@@ -76,6 +76,7 @@ impl<N: Network> QueryEngine<N> {
         let stats = nothing.stats(query.first_item(), self.now.since(query.started));
         let sources = nothing.sources(&self.config.sources, &query.by_source);
         self.count_finished(&query, reason, &stats);
+        self.count_sources(&query, None);
         let results = query.results as usize;
         let outcome = Outcome { reason, results, stats, cached: Some(*cached), sources };
         self.outputs.push_back(Output::Finished { query: id, outcome });

@@ -12,7 +12,7 @@ use crate::engine::QueryEngine;
 use crate::network::Network;
 use crate::output::StartError;
 use crate::query::{Query, QueryId, QueryStats};
-use crate::stats::{Metrics, PeerReport};
+use crate::stats::{Metrics, PeerRanking, PeerReport, QueryReport};
 
 /// Asks queries of one [`Driver`](super::Driver). Cheap to clone, and may be used from any thread.
 ///
@@ -21,8 +21,8 @@ use crate::stats::{Metrics, PeerReport};
 ///
 /// What reads comes in two kinds. [`metrics`](Self::metrics) never waits: it is for a monitor, which
 /// must be answered above all when something else is stuck, and gives the driver's last snapshot.
-/// [`status`](Self::status), [`peers`](Self::peers) and [`cancel`](Self::cancel) ask the driver, and
-/// are exact as of its next poll: a copy of every live query's state, kept in case somebody asks, would
+/// [`status`](Self::status), [`queries`](Self::queries), [`peers`](Self::peers), [`ranking`](Self::ranking)
+/// and [`cancel`](Self::cancel) ask the driver, and are exact as of its next poll: a copy of every live query's state, kept in case somebody asks, would
 /// cost more than the queries do. They wait for a place in the command queue if it is full, and answer
 /// at once when the driver has returned or was dropped.
 pub struct Client<N: Network> {
@@ -79,6 +79,26 @@ impl<N: Network> Client<N> {
     /// [`shutdown`](Self::shutdown), or ask [`Driver::engine`](super::Driver::engine).
     pub async fn peers(&self) -> Result<Vec<PeerReport<N::Peer>>, DriverGone> {
         self.shared.ask(|reply| Command::Peers { reply }).await.ok_or(DriverGone)
+    }
+
+    /// The live queries that have lived longest, the oldest first, at most so many. What it costs the
+    /// driver grows with the live queries, by a few nanoseconds each.
+    ///
+    /// # Errors
+    ///
+    /// [`DriverGone`] if the driver has returned or was dropped.
+    pub async fn queries(&self, max: usize) -> Result<Vec<QueryReport<N>>, DriverGone> {
+        self.shared.ask(|reply| Command::Queries { max, reply }).await.ok_or(DriverGone)
+    }
+
+    /// The peers that behave best and those that behave worst, at most so many of each: for a monitor,
+    /// which has no use for [all](Self::peers) of a hundred thousand.
+    ///
+    /// # Errors
+    ///
+    /// [`DriverGone`] if the driver has returned or was dropped.
+    pub async fn ranking(&self, max: usize) -> Result<PeerRanking<N::Peer>, DriverGone> {
+        self.shared.ask(|reply| Command::Ranking { max, reply }).await.ok_or(DriverGone)
     }
 
     /// Bars a peer that the application knows to be bad: no query contacts it for

@@ -226,6 +226,12 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             Command::Peers { reply } => {
                 let _ = reply.send(self.engine.peers(now).collect());
             }
+            Command::Queries { max, reply } => {
+                let _ = reply.send(self.engine.queries(now, max).collect());
+            }
+            Command::Ranking { max, reply } => {
+                let _ = reply.send(self.engine.ranking(now, max));
+            }
             Command::Bar { peer, reply } => {
                 let is_barred = self.engine.bar(now, peer);
                 self.drain();

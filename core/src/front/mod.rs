@@ -113,6 +113,8 @@ pub fn with_config<T: Transport, C: Clock>(
     config.commands_max = config.commands_max.max(1);
     let engine = QueryEngine::new(config.engine.clone(), local, seed);
     let (shared, inbox) = shared::Shared::new(config);
+    // The named sources are among them from the beginning.
+    shared.publish(engine.metrics());
     let client = Client::new(alloc::sync::Arc::clone(&shared));
     (client, Driver::new(engine, transport, clock, shared, inbox))
 }

@@ -12,7 +12,7 @@ use super::FrontConfig;
 use crate::network::Network;
 use crate::output::{Found, StartError};
 use crate::query::{Outcome, Query, QueryId, QueryStats};
-use crate::stats::{Metrics, PeerReport};
+use crate::stats::{Metrics, PeerRanking, PeerReport, QueryReport};
 
 /// What a client tells the driver.
 pub(super) enum Command<N: Network> {
@@ -20,6 +20,8 @@ pub(super) enum Command<N: Network> {
     Cancel { query: QueryId, reply: oneshot::Sender<bool> },
     Status { query: QueryId, reply: oneshot::Sender<Option<QueryStats>> },
     Peers { reply: oneshot::Sender<Vec<PeerReport<N::Peer>>> },
+    Queries { max: usize, reply: oneshot::Sender<Vec<QueryReport<N>>> },
+    Ranking { max: usize, reply: oneshot::Sender<PeerRanking<N::Peer>> },
     Bar { peer: N::Peer, reply: oneshot::Sender<bool> },
 }
 

@@ -7,6 +7,8 @@ use crate::time::{Time, nanos};
 
 /// One event, in the fixed point of the counters: 16 bits after the point.
 const ONE: u32 = 1 << 16;
+/// The score of a peer of whom nothing is known.
+pub(super) const STRANGER: u16 = 500;
 /// An invalid answer weighs as much as so many failures.
 const INVALID_WEIGHT: u64 = 4;
 /// Counters decay in so many steps per half-life, so that a thousand small steps lose nothing to
@@ -70,10 +72,18 @@ impl Reputation {
     /// From 0 (worst) to 1000 (best); 500 for a stranger. The mean of a Beta(1, 1) prior updated by the
     /// decayed counts (Josang and Ismail, "The Beta Reputation System", 2002).
     pub(crate) fn score(&self, now: Time, config: &ReputationConfig) -> u16 {
+        self.decayed(now, config).mean()
+    }
+
+    /// The score, and how much it rests on: the counts, decayed, in the fixed point of the counters.
+    pub(crate) fn standing(&self, now: Time, config: &ReputationConfig) -> (u16, u64) {
         let counts = self.decayed(now, config);
-        let good = u64::from(counts.successes) + u64::from(ONE);
-        let bad = u64::from(counts.failures) + INVALID_WEIGHT * u64::from(counts.invalid) + u64::from(ONE);
-        u16::try_from(1000 * good / (good + bad)).expect("a share of a thousand")
+        (counts.mean(), counts.sum())
+    }
+
+    /// Whether it has done nothing yet.
+    pub(crate) const fn is_blank(&self) -> bool {
+        self.successes | self.failures | self.invalid == 0
     }
 
     /// How much is known of the peer, decayed: what would be lost if it were forgotten.
@@ -81,8 +91,7 @@ impl Reputation {
         if self.is_barred(now) {
             return u64::MAX;
         }
-        let counts = self.decayed(now, config);
-        u64::from(counts.successes) + u64::from(counts.failures) + u64::from(counts.invalid)
+        self.decayed(now, config).sum()
     }
 
     /// Successes, failures and invalid answers, decayed, in thousandths.
@@ -116,6 +125,16 @@ impl Reputation {
             step: now.as_nanos() / step,
             barred_until: now + barred_for.min(config.bar_for),
         }
+    }
+
+    fn mean(&self) -> u16 {
+        let good = u64::from(self.successes) + u64::from(ONE);
+        let bad = u64::from(self.failures) + INVALID_WEIGHT * u64::from(self.invalid) + u64::from(ONE);
+        u16::try_from(1000 * good / (good + bad)).expect("a share of a thousand")
+    }
+
+    fn sum(&self) -> u64 {
+        u64::from(self.successes) + u64::from(self.failures) + u64::from(self.invalid)
     }
 
     fn decayed(&self, now: Time, config: &ReputationConfig) -> Self {

@@ -2,6 +2,7 @@
 
 mod state;
 
+use core::cmp::Reverse;
 use core::hash::BuildHasher;
 use core::hint::black_box;
 use core::time::Duration;
@@ -11,7 +12,7 @@ use alloc::vec::Vec;
 use smallvec::SmallVec;
 
 use super::index::{PlaceIndex, Tag};
-use super::reputation::Reputation;
+use super::reputation::{Reputation, STRANGER};
 use super::response_time::ResponseTime;
 use crate::arena::NONE;
 use crate::config::ReputationConfig;
@@ -19,7 +20,7 @@ use crate::hash::Keyed;
 use crate::key::Key;
 use crate::network::{Network, Source};
 use crate::pacing::Patience;
-use crate::stats::PeerReport;
+use crate::stats::{Least, PeerRanking, PeerReport};
 use crate::time::Time;
 
 /// A peer's place in the table: what candidates and contacts hold instead of its identity.
@@ -221,19 +222,49 @@ impl<N: Network> PeerTable<N> {
     }
 
     pub(crate) fn reports(&self, now: Time) -> impl Iterator<Item = PeerReport<N::Peer>> + '_ {
-        let known = self.identities.iter().zip(&self.standings).skip(1);
-        known.map(move |(Identity { peer, .. }, Standing { reputation, response_time, .. })| {
-            let [successes_milli, failures_milli, invalid_milli] = reputation.counts_milli(now, &self.config);
-            PeerReport {
-                peer: peer.clone(),
-                score: reputation.score(now, &self.config),
-                successes_milli,
-                failures_milli,
-                invalid_milli,
-                response_time: response_time.smoothed(),
-                barred_for: reputation.barred_for(now),
+        (1..self.identities.len()).map(move |place| self.report(now, place))
+    }
+
+    fn report(&self, now: Time, place: usize) -> PeerReport<N::Peer> {
+        let Standing { reputation, response_time, .. } = &self.standings[place];
+        let [successes_milli, failures_milli, invalid_milli] = reputation.counts_milli(now, &self.config);
+        PeerReport {
+            peer: self.identities[place].peer.clone(),
+            score: reputation.score(now, &self.config),
+            successes_milli,
+            failures_milli,
+            invalid_milli,
+            response_time: response_time.smoothed(),
+            barred_for: reputation.barred_for(now),
+        }
+    }
+
+    /// The best and the worst, at most so many of each.
+    pub(crate) fn ranking(&self, now: Time, max: usize) -> PeerRanking<N::Peer> {
+        let (mut best, mut worst) = (Least::new(max), Least::new(max));
+        let mut barred = 0;
+        for (place, Standing { reputation, .. }) in self.standings.iter().enumerate().skip(1) {
+            let is_barred = reputation.is_barred(now);
+            barred += usize::from(is_barred);
+            // Of most peers nothing is known: they are passed over before anything is computed.
+            if reputation.is_blank() && !is_barred {
+                continue;
             }
-        })
+            let (score, known) = reputation.standing(now, &self.config);
+            if is_barred || score < STRANGER {
+                worst.offer((!is_barred, score, Reverse(known), place));
+            }
+            if !is_barred && known > 0 {
+                best.offer((Reverse(score), Reverse(known), place));
+            }
+        }
+        let report = |place| self.report(now, place);
+        PeerRanking {
+            known: self.len(),
+            barred,
+            best: best.into_sorted().into_iter().map(|(.., place)| report(place)).collect(),
+            worst: worst.into_sorted().into_iter().map(|(.., place)| report(place)).collect(),
+        }
     }
 
     /// Loads the peer's lines.

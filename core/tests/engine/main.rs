@@ -13,4 +13,5 @@ mod pacing;
 mod presets;
 mod reputation;
 mod sharing;
+mod view;
 mod walks;

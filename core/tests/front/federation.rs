@@ -12,7 +12,7 @@ use dragnet_core::{
 use futures::executor::LocalPool;
 use futures::task::LocalSpawnExt;
 
-use crate::kit::{LOCAL, VirtualClock, Wire, WireView, Word, Words, ask, ms, word};
+use crate::kit::{LOCAL, Manner, VirtualClock, Wire, WireView, Word, Words, ask, ms, word};
 
 /// Networks of words, several of them: a peer is the number of its network and its own.
 #[derive(Debug)]
@@ -115,6 +115,33 @@ fn one_item_of_two_sources_is_delivered_once_and_counted_for_both() {
     assert_eq!(sources, [("north", 1, 1, 0, 2), ("south", 1, 1, 0, 1), ("registry", 0, 0, 0, 0)]);
     assert_eq!(outcome.sources[1].duplicate, 1);
     assert_eq!(outcome.stats.contacted, 2, "the counts of all are those of the sources");
+}
+
+#[test]
+fn the_metrics_of_a_source_count_a_shared_contact_once_and_each_querys_results() {
+    let mut rig = Rig::new();
+    assert!(rig.client.metrics().sources.iter().map(|source| &*source.name).eq(NAMES), "from the beginning");
+    rig.wires[0].answers(1, ms(10), [word(1), word(2)]);
+    rig.wires[1].peer(1, Manner::Garbles);
+    let query = || {
+        let config = QueryConfig::default().with_cache(CachePolicy::Fresh);
+        Query::new("a question").fetch_from([(0, 1), (1, 1)]).config(config)
+    };
+    let other = rig.client.query(query()).expect("the query starts");
+    let (found, _) = rig.run(query());
+    // Given a kept answer, which costs nothing and brings something.
+    let (kept, outcome) = rig.run(query());
+    assert_eq!((found.len(), kept.len(), outcome.cached.is_some()), (2, 2, true));
+    drop(other);
+    rig.pool.run_until_stalled();
+    let metrics = rig.client.metrics();
+    assert_eq!((metrics.queries_finished, metrics.queries_joined), (3, 1));
+    let counts: Vec<_> = metrics
+        .sources
+        .iter()
+        .map(|source| (source.contacted, source.replied, source.failed, source.results))
+        .collect();
+    assert_eq!(counts, [(1, 1, 0, 6), (1, 0, 1, 0), (0, 0, 0, 0)]);
 }
 
 #[test]

@@ -30,6 +30,25 @@ fn the_status_of_a_query_is_exact_as_long_as_it_lives() {
 }
 
 #[test]
+fn live_queries_and_peers_are_listed_as_far_as_is_wanted() {
+    let (mut rig, wire) = Rig::new();
+    wire.answers(1, ms(10), [word(1)]);
+    wire.silent([2, 3]);
+    let first = rig.query(ask([1, 2]));
+    rig.run();
+    rig.clock.advance(ms(10));
+    let _second = rig.query(ask([3]));
+    rig.run();
+    let client = rig.client().clone();
+    let all = rig.block_on(client.queries(9)).expect("the driver is there");
+    assert_eq!((all.len(), Some(all[0].query), all[0].results), (2, first.id(), 1));
+    assert_eq!((all[0].stats.replied, all[0].stats.total, all[1].stats.total), (1, ms(10), ms(0)));
+    assert_eq!(rig.block_on(client.queries(1)).expect("the driver is there").len(), 1);
+    let ranking = rig.block_on(client.ranking(9)).expect("the driver is there");
+    assert_eq!((ranking.known, ranking.best.len(), ranking.best[0].peer), (3, 1, 1));
+}
+
+#[test]
 fn whoever_asks_a_driver_that_is_gone_gets_an_answer() {
     for drop_it in [false, true] {
         let (mut rig, wire) = Rig::new();
@@ -51,6 +70,8 @@ fn whoever_asks_a_driver_that_is_gone_gets_an_answer() {
         assert_eq!(rig.block_on(client.status(id)), None);
         assert!(!rig.block_on(client.cancel(id)));
         assert_eq!(rig.block_on(client.peers()), Err(DriverGone));
+        assert_eq!(rig.block_on(client.ranking(9)), Err(DriverGone));
+        assert_eq!(rig.block_on(client.queries(9)).err(), Some(DriverGone));
         assert_eq!(rig.block_on(client.bar(1)), Err(DriverGone));
     }
 }
