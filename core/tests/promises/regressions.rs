@@ -166,6 +166,7 @@ fn scenario(steps: impl IntoIterator<Item = (Moment, Act)>) -> Scenario {
         local: 23,
         seed: 0,
         origin: 0,
+        resumes: false,
         #[cfg(feature = "sabotage")]
         sabotage: None,
     };
