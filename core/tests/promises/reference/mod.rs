@@ -215,7 +215,7 @@ impl Reference {
             (Input::Done(_, totals), Some((query, step, None))) => {
                 self.end_lookup(query, step, true, *totals);
             }
-            (Input::Tick, _) => {}
+            (Input::Tick | Input::Checkpoint, _) => {}
             _ => self.shown.unknown += 1,
         }
         self.settle();
