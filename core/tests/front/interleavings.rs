@@ -151,8 +151,14 @@ impl World {
     }
 }
 
+/// Twice as many cases as others have, for they are short.
+fn config() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig { cases: config.cases.saturating_mul(2), failure_persistence: None, ..config }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn whatever_happens_every_query_ends_and_nothing_is_left(acts in prop::collection::vec(act(), 0..80)) {

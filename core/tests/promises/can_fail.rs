@@ -1,20 +1,17 @@
-//! That every property can fail: the engine is broken in a way that the property is about, and the same
-//! scenarios, by fixed seeds, have to show it.
+//! That every property can fail: the engine is broken in a way that the property is about, and the scenarios
+//! of the fixed seeds have to show it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use dragnet_core::Sabotage;
 
-use super::check::{Verdict, scenario_of};
+use super::check::{CASES, FIRST, Verdict, scenario_of};
 use super::scenario::{Scenario, Setup};
 use super::{bounds, contacts, endings, reference, results, sameness, sharing, timeouts};
 
-/// Scenarios tried before a sabotage counts as unnoticed.
-const SCENARIOS: u64 = 300;
-
 /// Checks that the property notices the sabotage. A panic of the broken engine does not count.
 fn notices(sabotage: Sabotage, prepare: fn(&mut Setup), property: fn(&Scenario) -> Verdict) {
-    for seed in 0..SCENARIOS {
+    for seed in FIRST..FIRST + CASES {
         let mut scenario = scenario_of(seed);
         prepare(&mut scenario.setup);
         scenario.setup.sabotage = Some(sabotage);

@@ -6,7 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 
 use dragnet_core::Output;
-use proptest::prelude::Rng as _;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
@@ -18,13 +17,16 @@ use super::world::{Event, Trace, run_loud};
 /// What is wrong, if something is.
 pub(crate) type Verdict = Result<(), String>;
 
-const CASES: u64 = 128;
+/// What is checked when nothing else is wanted: the same each time, so that nobody is stopped by what his
+/// change did not bring about. `.ci/run explore` draws other seeds.
+pub(crate) const FIRST: u64 = 0;
+pub(crate) const CASES: u64 = 400;
 
 /// Checks a property on `PROPTEST_CASES` scenarios. The seed of the first is `PROPTEST_RNG_SEED`, or
-/// drawn at random, and each one's is the last one's plus one: so a failing seed alone brings its case
+/// [`FIRST`], and each one's is the last one's plus one: so a failing seed alone brings its case
 /// back. `prepare` sets what the property needs.
 pub(crate) fn holds(test: &str, prepare: fn(&mut Setup), property: fn(&Scenario) -> Verdict) {
-    let first = from_env("PROPTEST_RNG_SEED").unwrap_or_else(|| TestRunner::default().rng().next_u64());
+    let first = from_env("PROPTEST_RNG_SEED").unwrap_or(FIRST);
     let cases = from_env("PROPTEST_CASES").unwrap_or(CASES);
     for seed in (0..cases).map(|case| first.wrapping_add(case)) {
         let prepared = scenario().prop_map(move |mut scenario| {

@@ -1,7 +1,7 @@
 //! The promises of the engine, each checked on random sequences of inputs.
 //!
-//! `PROPTEST_CASES=100000 cargo test --release -p dragnet-core --test promises` looks harder. A failure
-//! prints the shortest run that shows it, its seed, and the command that brings it back.
+//! By default on the sequences of fixed seeds; `.ci/run explore` draws others, as many as `PROPTEST_CASES`. A
+//! failure prints the shortest run that shows it, its seed, and the command that brings it back.
 //!
 //! With `--features sabotage` the engine is also broken on purpose, in every way that `Sabotage` lists, and each has to be
 //! noticed.

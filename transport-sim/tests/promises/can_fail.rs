@@ -6,16 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use dragnet_core::Sabotage;
 use dragnet_sim::scenario::ClientKind;
 
-use super::check::{Property, scenario_of};
+use super::check::{CASES, FIRST, Property, scenario_of};
 use super::properties;
-
-/// Scenarios tried before a sabotage counts as unnoticed.
-const SCENARIOS: u64 = 150;
 
 /// Checks that the property notices the sabotage; a panic of the simulator, which asserts some of what
 /// it relies on, counts too.
 fn notices(sabotage: Sabotage, property: Property) {
-    for seed in 0..SCENARIOS {
+    for seed in FIRST..FIRST + CASES {
         let mut scenario = scenario_of(seed);
         scenario.workload.drive = ClientKind::Engine;
         let sabotaged = || property(&scenario, &|sim| sim.sabotage(sabotage));

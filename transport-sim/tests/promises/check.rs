@@ -9,7 +9,6 @@ use dragnet_sim::judge::{Promise, judge};
 use dragnet_sim::scenario::Scenario;
 use dragnet_sim::summary::Summary;
 use dragnet_sim::{QueryRun, Sim};
-use proptest::prelude::Rng as _;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
@@ -21,16 +20,19 @@ pub(crate) type Verdict = Result<(), String>;
 /// A property of a scenario's run. The function prepares the simulation before it runs.
 pub(crate) type Property = fn(&Scenario, &dyn Fn(&mut Sim)) -> Verdict;
 
-const CASES: u64 = 64;
+/// What is checked when nothing else is wanted: the same each time, so that nobody is stopped by what his
+/// change did not bring about. `.ci/run explore` draws other seeds.
+pub(crate) const FIRST: u64 = 0;
+pub(crate) const CASES: u64 = 64;
 
 /// After the last query has ended, what is still under way comes for so long.
 const AFTERWARDS: Duration = Duration::from_secs(60);
 
 /// Checks a property on `PROPTEST_CASES` scenarios. The seed of the first is `PROPTEST_RNG_SEED`, or
-/// drawn at random, and each one's is the last one's plus one: so a failing seed alone brings its case
+/// [`FIRST`], and each one's is the last one's plus one: so a failing seed alone brings its case
 /// back.
 pub(crate) fn holds(test: &str, property: Property) {
-    let first = from_env("PROPTEST_RNG_SEED").unwrap_or_else(|| TestRunner::default().rng().next_u64());
+    let first = from_env("PROPTEST_RNG_SEED").unwrap_or(FIRST);
     let cases = from_env("PROPTEST_CASES").unwrap_or(CASES);
     for seed in (0..cases).map(|case| first.wrapping_add(case)) {
         let checked = |scenario: Scenario| property(&scenario, &|_| ()).map_err(TestCaseError::fail);

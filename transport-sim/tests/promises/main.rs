@@ -1,8 +1,8 @@
 //! The promises of the engine, as far as they can be seen from outside, each checked on random scenarios:
 //! a small network, what goes wrong in it, who asks what, bare engines and the whole front.
 //!
-//! `PROPTEST_CASES=2000 cargo test --release -p dragnet-sim --test promises` looks harder. A failure
-//! prints the smallest scenario that shows it, its seed, and the command that brings it back; the scenario
+//! By default on the scenarios of fixed seeds; `.ci/run explore` draws others, as many as `PROPTEST_CASES`. A
+//! failure prints the smallest scenario that shows it, its seed, and the command that brings it back; the scenario
 //! is one that `dragnet-sim run` takes too.
 //!
 //! With `--features sabotage` the engines are also broken, and each property has to notice.
