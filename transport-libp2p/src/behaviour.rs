@@ -34,6 +34,7 @@ use crate::serve::Question;
 use crate::store::Store;
 use crate::transport::{Order, Wire};
 use crate::turns::Turns;
+use crate::watch::{Watch, Watched};
 
 /// Rounds of one poll. In a round the driver does its own bounded work, and Kademlia and the exchange do
 /// what it ordered; what is left is done in the next poll, and others get their turn in between.
@@ -103,6 +104,8 @@ pub struct Behaviour {
     /// Events since the driver was polled last: it gets its turn even when there is no end of them.
     unattended: usize,
     shutting_down: bool,
+    /// `None` as long as nobody wants to see what is held.
+    pub(crate) watch: Option<Watch>,
 }
 
 /// What happens in the DHT beside our own lookups, for whoever wants to look.
@@ -148,6 +151,7 @@ impl Behaviour {
             confirmations: VecDeque::new(),
             unattended: 0,
             shutting_down: false,
+            watch: None,
             config,
         };
         (behaviour, client)
@@ -324,22 +328,33 @@ impl Behaviour {
             // Who no longer waits needs no answer.
             Command::ExternalAddresses { reply } => drop(reply.send(self.listening.external())),
             Command::Snapshot { reply } => drop(reply.send(self.snapshot())),
+            Command::Watch => self.watch = Some(Watch::default()),
         }
     }
 
-    fn snapshot(&self) -> Snapshot {
+    pub(crate) fn watched(&self) -> &Watched {
+        &self.channels.watched
+    }
+
+    pub(crate) fn snapshot(&mut self) -> Snapshot {
         let exchange = self.inner.exchange.counts();
         let (lookups, lookups_waiting) = self.turns.counts();
+        let stored = self.inner.kad.store_mut().counts();
         Snapshot {
             lookups,
             lookups_waiting,
             kad_queries: self.inner.kad.iter_queries().count(),
             requests: exchange.queued + exchange.in_flight,
+            requests_waiting: exchange.queued,
             events: self.driver.as_ref().map_or(0, |driver| driver.transport().events()),
             publishing: self.turns.publishing(),
             provided: self.provided.len(),
             known: self.known(),
             connections: exchange.connections,
+            dialling: exchange.dialling,
+            records: stored.records,
+            records_of_others: stored.records_of_others,
+            providers: stored.providers,
         }
     }
 
@@ -483,9 +498,11 @@ impl NetworkBehaviour for Behaviour {
             }
             self.unattended = 0;
             if !self.advance(cx) && resting {
+                self.publish_snapshot(cx);
                 return Poll::Pending;
             }
         }
+        self.publish_snapshot(cx);
         cx.waker().wake_by_ref();
         Poll::Pending
     }

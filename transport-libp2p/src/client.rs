@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use async_channel::{Receiver, Sender, TrySendError};
 use bytes::Bytes;
 use dragnet_core::front::{self, DriverGone, QueryHandle};
-use dragnet_core::{Metrics, PeerReport, Query, QueryId, QueryStats, StartError};
+use dragnet_core::{Metrics, PeerRanking, PeerReport, Query, QueryId, QueryReport, QueryStats, StartError};
 use futures::channel::oneshot;
 use libp2p::kad::{Record, RecordKey};
 use libp2p::{Multiaddr, PeerId};
@@ -19,6 +19,7 @@ use crate::handles::{ProvideHandle, Publication, PutHandle};
 use crate::network::Libp2p;
 use crate::query;
 use crate::serve::{Question, Questions};
+use crate::watch::Watched;
 
 /// Asks and publishes by a [`Behaviour`](crate::Behaviour) that runs elsewhere. Cheap to clone, and can
 /// be used from any thread; nothing happens unless the swarm with the behaviour is polled.
@@ -38,6 +39,7 @@ struct Shared {
     closed: Receiver<()>,
     shut_down: Arc<AtomicBool>,
     provided: AtomicU64,
+    watched: Arc<Watched>,
 }
 
 /// What a client asks of the behaviour.
@@ -51,6 +53,7 @@ pub(crate) enum Command {
     Listeners { reply: oneshot::Sender<Vec<Multiaddr>> },
     ExternalAddresses { reply: oneshot::Sender<Vec<Multiaddr>> },
     Snapshot { reply: oneshot::Sender<Snapshot> },
+    Watch,
 }
 
 /// The behaviour's ends of a client's channels.
@@ -61,6 +64,7 @@ pub(crate) struct Channels {
     /// Live [`Questions`]: not the channel's own count, which a client keeps up and its end lowers.
     pub(crate) answering: Arc<AtomicUsize>,
     pub(crate) shut_down: Arc<AtomicBool>,
+    pub(crate) watched: Arc<Watched>,
     /// Dropped when all is over.
     pub(crate) alive: Option<Sender<()>>,
 }
@@ -76,7 +80,7 @@ pub struct BootstrapReport {
 }
 
 /// What the adapter holds at the moment, beside the engine and the routing table. When nothing is asked
-/// and nothing published, all but `provided`, `known` and `connections` are 0, and `kad_queries` too
+/// and nothing published, all but `provided`, `known`, `connections` and what is in the store are 0, and `kad_queries` too
 /// unless libp2p-kad is refreshing its table or handing on others' records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -90,6 +94,8 @@ pub struct Snapshot {
     /// Questions to single peers that wait or are in flight: steps of driven walks, and those of the fetch
     /// protocol.
     pub requests: usize,
+    /// Those that wait: for a connection, or for others to the same peer to end.
+    pub requests_waiting: usize,
     /// Events on their way to the engine.
     pub events: usize,
     /// Records and announcements that are being published.
@@ -100,6 +106,14 @@ pub struct Snapshot {
     pub known: usize,
     /// Established connections.
     pub connections: usize,
+    /// Peers that are being dialled for a question.
+    pub dialling: usize,
+    /// Records that are kept in the store, our own.
+    pub records: usize,
+    /// Those that are kept for others.
+    pub records_of_others: usize,
+    /// Providers that are remembered for others.
+    pub providers: usize,
 }
 
 impl Client {
@@ -112,18 +126,30 @@ impl Client {
         let (alive, closed) = async_channel::bounded(1);
         let shut_down = Arc::new(AtomicBool::new(false));
         let answering = Arc::new(AtomicUsize::new(0));
+        let watched = Arc::<Watched>::default();
         let channels = Channels {
             commands: Box::pin(commands_end),
             ended: Box::pin(ended_end),
             questions,
             answering: Arc::clone(&answering),
             shut_down: Arc::clone(&shut_down),
+            watched: Arc::clone(&watched),
             alive: Some(alive),
         };
         let provided = AtomicU64::new(0);
         let questions = questions_end;
-        let shared =
-            Shared { local, walks, commands, ended, questions, answering, closed, shut_down, provided };
+        let shared = Shared {
+            local,
+            walks,
+            commands,
+            ended,
+            questions,
+            answering,
+            closed,
+            shut_down,
+            provided,
+            watched,
+        };
         (Self { core, shared: Arc::new(shared) }, channels)
     }
 
@@ -270,6 +296,16 @@ impl Client {
         self.request(|reply| Command::Snapshot { reply }).await
     }
 
+    /// What the adapter held when it was polled last, 100 ms ago or less before that. Never waits: it is
+    /// for a monitor. The behaviour keeps it from the first call on, which is answered with zeros.
+    pub fn last_snapshot(&self) -> Snapshot {
+        let watched = &self.shared.watched;
+        if watched.want() && self.command(Command::Watch).is_err() {
+            watched.unwant();
+        }
+        watched.last()
+    }
+
     /// The questions that others ask of this peer. As long as nobody holds any of these, such questions
     /// are refused.
     pub fn questions(&self) -> Questions {
@@ -284,6 +320,24 @@ impl Client {
     /// The engine's counters. Never waits; at most 100 ms old.
     pub fn metrics(&self) -> Metrics {
         self.core.metrics()
+    }
+
+    /// The live queries that have lived longest, the oldest first, at most so many.
+    ///
+    /// # Errors
+    ///
+    /// When the behaviour is gone.
+    pub async fn queries(&self, max: usize) -> Result<Vec<QueryReport<Libp2p>>, DriverGone> {
+        self.core.queries(max).await
+    }
+
+    /// The peers that behave best and those that behave worst, at most so many of each.
+    ///
+    /// # Errors
+    ///
+    /// When the behaviour is gone.
+    pub async fn ranking(&self, max: usize) -> Result<PeerRanking<PeerId>, DriverGone> {
+        self.core.ranking(max).await
     }
 
     /// What the engine knows of its peers: reputation, response times, who is barred.

@@ -47,6 +47,8 @@ pub mod kad_messages;
 mod listening;
 mod network;
 mod node;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 mod publish;
 pub mod query;
 mod reach;
@@ -56,6 +58,7 @@ mod store;
 pub mod tcp;
 mod transport;
 mod turns;
+mod watch;
 
 pub use behaviour::{Behaviour, Event};
 pub use client::{BootstrapReport, Client, Snapshot};

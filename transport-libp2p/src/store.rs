@@ -40,6 +40,13 @@ pub struct Store {
     foreign_providers: Table<ProviderName, ProviderRecord>,
 }
 
+/// How much is in a store, what has expired and is still there included.
+pub(crate) struct Counts {
+    pub(crate) records: usize,
+    pub(crate) records_of_others: usize,
+    pub(crate) providers: usize,
+}
+
 impl Store {
     /// An empty store of this peer's.
     pub(crate) fn new(local: PeerId, limits: StoreLimits) -> Self {
@@ -50,6 +57,15 @@ impl Store {
             provided: Table::new(limits.provided_keys_max),
             foreign_providers: Table::new(limits.foreign_providers_max),
             limits,
+        }
+    }
+
+    /// How much is in it.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            records: self.own_records.entries.len(),
+            records_of_others: self.foreign_records.entries.len(),
+            providers: self.foreign_providers.entries.len(),
         }
     }
 
