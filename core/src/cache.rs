@@ -5,6 +5,8 @@ mod store;
 
 use core::time::Duration;
 
+#[cfg(feature = "record")]
+pub(crate) use store::Sizes;
 pub(crate) use store::{Answer, Cache, Hit};
 
 /// Whether a query may be given what it has not asked for itself.

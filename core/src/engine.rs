@@ -9,6 +9,7 @@ mod sabotage;
 mod share;
 mod start;
 mod state;
+mod tape;
 mod view;
 
 use alloc::collections::VecDeque;
@@ -35,6 +36,10 @@ use crate::timers::{Timer, Timers};
 
 #[cfg(feature = "sabotage")]
 pub use sabotage::Sabotage;
+#[cfg(not(feature = "record"))]
+use tape::Noted;
+#[cfg(feature = "record")]
+pub(crate) use tape::{Noted, Opening, Tape};
 
 /// The state machine at the heart of Dragnet: decides everything, touches nothing.
 ///
@@ -88,6 +93,8 @@ pub struct QueryEngine<N: Network> {
     hasher: Keyed,
     ids: ChaCha8Rng,
     metrics: Metrics,
+    #[cfg(feature = "record")]
+    recorder: tape::Slot<N>,
     #[cfg(feature = "sabotage")]
     sabotage: Option<Sabotage>,
 }
@@ -123,7 +130,13 @@ impl<N: Network> QueryEngine<N> {
             outputs: VecDeque::new(),
             hasher,
             ids,
+<<<<<<< HEAD
             metrics: Metrics { sources, ..Metrics::default() },
+=======
+            metrics: Metrics::default(),
+            #[cfg(feature = "record")]
+            recorder: tape::Slot::default(),
+>>>>>>> 3f213d7 (Record what an engine is told, and replay it)
             #[cfg(feature = "sabotage")]
             sabotage: None,
         }
@@ -131,6 +144,7 @@ impl<N: Network> QueryEngine<N> {
 
     /// Ends a query whose asker has gone; false if it had ended already.
     pub fn cancel(&mut self, now: Time, query: QueryId) -> bool {
+        self.note(now, Noted::Cancel(query));
         self.advance(now);
         let found = self.find(query);
         if let Some(query) = found {
@@ -143,6 +157,7 @@ impl<N: Network> QueryEngine<N> {
     /// Ends the refreshes behind ([`CachePolicy::Stale`](crate::CachePolicy::Stale)): for a driver that
     /// returns when its last query has ended. Nothing is said but their releases.
     pub fn cancel_refreshes(&mut self, now: Time) {
+        self.note(now, Noted::CancelRefreshes);
         self.advance(now);
         while let Some(&oldest) = self.refreshes.first() {
             self.finish(oldest, Reason::Cancelled);
@@ -156,6 +171,7 @@ impl<N: Network> QueryEngine<N> {
     /// their turn. Of a contact of which it is not told they count from its beginning; so one that never
     /// leaves ends at its `request_timeout` too.
     pub fn handle_sent(&mut self, now: Time, request: RequestId) {
+        self.note(now, Noted::Sent(request));
         self.advance(now);
         match self.phase(request) {
             Some(Phase::InFlight | Phase::Overdue) if !self.contacts[request.slot].is_sent => {
@@ -168,6 +184,7 @@ impl<N: Network> QueryEngine<N> {
 
     /// A peer has answered: ends the contact. Under the id of a lookup it counts as its last progress.
     pub fn handle_reply(&mut self, now: Time, request: RequestId, reply: Reply<N>) {
+        self.note(now, Noted::Reply(request, &reply));
         self.advance(now);
         match self.phase(request) {
             Some(Phase::InFlight | Phase::Overdue) => self.absorb_reply(request.slot, reply),
@@ -185,6 +202,7 @@ impl<N: Network> QueryEngine<N> {
 
     /// A contact or a lookup has failed: ends it.
     pub fn handle_failure(&mut self, now: Time, request: RequestId, failure: Failure) {
+        self.note(now, Noted::Failure(request, failure));
         self.advance(now);
         match self.phase(request) {
             Some(Phase::InFlight | Phase::Overdue) => self.fail(request.slot, failure),
@@ -199,6 +217,7 @@ impl<N: Network> QueryEngine<N> {
 
     /// A lookup has found something, and goes on. `from` is the peer that gave it, if that is known.
     pub fn handle_progress(&mut self, now: Time, request: RequestId, from: Option<N::Peer>, reply: Reply<N>) {
+        self.note(now, Noted::Progress(request, from.as_ref(), &reply));
         self.advance(now);
         match self.phase(request) {
             Some(Phase::Lookup) => {
@@ -212,6 +231,7 @@ impl<N: Network> QueryEngine<N> {
 
     /// A lookup has come to its end.
     pub fn handle_done(&mut self, now: Time, request: RequestId, totals: LookupTotals) {
+        self.note(now, Noted::Done(request, totals));
         self.advance(now);
         match self.phase(request) {
             Some(Phase::Lookup) => self.end_lookup(request.slot, true, totals),
@@ -224,6 +244,7 @@ impl<N: Network> QueryEngine<N> {
     /// out about it by itself. What is in flight to it goes on. False for the local peer, and if the
     /// table of peers is full of those of live queries.
     pub fn bar(&mut self, now: Time, peer: N::Peer) -> bool {
+        self.note(now, Noted::Bar(&peer));
         self.advance(now);
         let known = self.peers.intern(self.now, peer).filter(|peer| *peer != PeerIndex::LOCAL);
         if let Some(peer) = known {
@@ -236,6 +257,7 @@ impl<N: Network> QueryEngine<N> {
 
     /// Time has passed. Needed at [`poll_timeout`](Self::poll_timeout); harmless at any other time.
     pub fn handle_tick(&mut self, now: Time) {
+        self.note(now, Noted::Tick);
         self.advance(now);
         self.settle();
     }

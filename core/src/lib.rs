@@ -66,6 +66,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `futures` | yes | the [`front`]; needs `std` |
+//! | `record` | no | the flight recorder, [`record`]; needs `std` |
 //! | `conformance` | no | a test suite for any [`Transport`](front::Transport) |
 //! | `prometheus` | no | the engine's metrics for [Prometheus](https://prometheus.io); needs `std` |
 //! | `std` | by `futures` | `std::error::Error` sources |
@@ -97,6 +98,8 @@ mod peers;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 mod query;
+#[cfg(feature = "record")]
+pub mod record;
 mod state;
 mod stats;
 mod time;

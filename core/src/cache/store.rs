@@ -19,7 +19,7 @@ use crate::arena::{Arena, NONE};
 use crate::config::CacheConfig;
 use crate::lookup::{Kept, Question};
 use crate::network::{Item, Network};
-use crate::query::{Query, Reason};
+use crate::query::{Query, Reason, Route};
 use crate::time::Time;
 
 pub(crate) struct Cache<N: Network> {
@@ -33,6 +33,59 @@ pub(crate) struct Cache<N: Network> {
     hand: u32,
     bytes: usize,
     evicted: u64,
+    sizes: Sizes,
+}
+
+/// How many bytes the parts of a kept answer take in memory. They follow from a network's types; a replay
+/// of a recording, whose types are others, counts by those of the recorded engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Sizes {
+    entry: usize,
+    question: usize,
+    route: usize,
+    peer: usize,
+    answer: usize,
+    kept: usize,
+    item: usize,
+}
+
+impl Sizes {
+    const fn of<N: Network>() -> Self {
+        Self {
+            entry: size_of::<Entry<N>>(),
+            question: size_of::<Question<N>>(),
+            route: size_of::<Route<N>>(),
+            peer: size_of::<N::Peer>(),
+            answer: size_of::<Answer<N>>(),
+            kept: size_of::<Kept<N>>(),
+            item: size_of::<N::Item>(),
+        }
+    }
+
+    /// What a kept answer takes, what requests and peers own on the heap aside.
+    fn total<N: Network>(&self, question: &Question<N>, answer: &Answer<N>) -> usize {
+        let beside = self.kept.saturating_sub(self.item);
+        let items = answer.items.iter().map(|kept| kept.item.size().max(self.item).saturating_add(beside));
+        let (routes, peers) = question.lengths();
+        let asked = self.question + routes * self.route + peers * self.peer;
+        items.fold(self.entry + self.answer + asked, usize::saturating_add)
+    }
+}
+
+#[cfg(feature = "record")]
+impl Sizes {
+    pub(crate) const PARTS: usize = 7;
+
+    /// One after the other, for a file.
+    pub(crate) const fn parts(&self) -> [usize; Self::PARTS] {
+        let Self { entry, question, route, peer, answer, kept, item } = *self;
+        [entry, question, route, peer, answer, kept, item]
+    }
+
+    pub(crate) const fn from_parts(parts: [usize; Self::PARTS]) -> Self {
+        let [entry, question, route, peer, answer, kept, item] = parts;
+        Self { entry, question, route, peer, answer, kept, item }
+    }
 }
 
 /// What a piece of work has come to.
@@ -78,6 +131,7 @@ impl<N: Network> Cache<N> {
             hand: NONE,
             bytes: 0,
             evicted: 0,
+            sizes: Sizes::of::<N>(),
         }
     }
 
@@ -122,7 +176,7 @@ impl<N: Network> Cache<N> {
         }
         let is_used = earlier.is_some_and(|slot| self.entries[slot].is_used);
         earlier.into_iter().for_each(|slot| self.remove(slot));
-        let bytes = answer.size().saturating_add(size_of::<Entry<N>>() + question.size());
+        let bytes = self.sizes.total(question, &answer);
         let CacheConfig { entries_max, bytes_max, .. } = self.config;
         if entries_max == 0 || bytes > bytes_max {
             return;
@@ -146,6 +200,17 @@ impl<N: Network> Cache<N> {
 
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    #[cfg(feature = "record")]
+    pub(crate) const fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
+    /// Counts by other sizes from now on, before anything is kept.
+    #[cfg(feature = "record")]
+    pub(crate) const fn count_as(&mut self, sizes: Sizes) {
+        self.sizes = sizes;
     }
 
     /// How many have been thrown out for want of room.
@@ -213,11 +278,5 @@ impl<N: Network> Answer<N> {
     fn serves_more_than(&self, other: &Self) -> bool {
         let (own, others) = (self.items.len(), other.items.len());
         !other.is_whole && (own > others || (own == others && self.is_whole))
-    }
-
-    fn size(&self) -> usize {
-        let items = self.items.iter().map(|kept| kept.item.size().max(size_of::<N::Item>()));
-        let beside = size_of::<Kept<N>>() - size_of::<N::Item>();
-        items.fold(size_of::<Self>() + self.items.len() * beside, usize::saturating_add)
     }
 }

@@ -30,6 +30,7 @@ impl<N: Network> QueryEngine<N> {
         }
         #[cfg(feature = "sabotage")]
         self.spoil_outputs();
+        self.close_note();
     }
 
     pub(super) fn mark_ready(&mut self, work: u32) {

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use uuid::Builder;
 
 use super::share::results_max;
+use super::tape::Noted;
 use super::{QueryEngine, id_hash};
 use crate::cache::CachePolicy;
 use crate::config::{Caps, EngineConfig};
@@ -35,7 +36,8 @@ impl<N: Network> QueryEngine<N> {
     /// [`StartError::Busy`] when [`queries_max`](crate::Caps::queries_max) queries live, and
     /// [`StartError::Limit`] when a setting is out of its range, as [`check`](Self::check) says. What was
     /// due by `now` has been done all the same.
-    pub fn start(&mut self, now: Time, query: Query<N>) -> Result<QueryId, StartError> {
+    pub fn start(&mut self, now: Time, mut query: Query<N>) -> Result<QueryId, StartError> {
+        self.note(now, Noted::Start(&mut query));
         self.advance(now);
         let started = self.admit_query(query);
         self.settle();

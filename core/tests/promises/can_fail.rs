@@ -56,6 +56,15 @@ can_fail! {
 }
 
 #[test]
+#[cfg(feature = "record")]
+fn a_replay_notices_an_engine_that_has_been_changed() {
+    use Sabotage::{ContactTwice, DeliverTwice, FinishLate, ForgetRelease, OneContactTooMany, ServeTooOld};
+    for sabotage in [ContactTwice, DeliverTwice, FinishLate, ForgetRelease, OneContactTooMany, ServeTooOld] {
+        notices(sabotage, |_| (), super::recorded::a_recorded_run_replays_with_the_same_outputs);
+    }
+}
+
+#[test]
 fn the_reference_notices_what_is_delivered_early_or_held_beyond_the_cap() {
     let property = reference::the_engine_says_what_the_reference_says;
     notices(Sabotage::DeliverEarly, Setup::forget_nothing, property);

@@ -15,6 +15,8 @@ mod coverage;
 mod endings;
 mod ledger;
 mod network;
+#[cfg(feature = "record")]
+mod recorded;
 mod reference;
 mod regressions;
 mod results;
@@ -64,4 +66,11 @@ promises! {
 fn the_engine_says_what_the_reference_says() {
     let test = "the_engine_says_what_the_reference_says";
     holds(test, Setup::forget_nothing, reference::the_engine_says_what_the_reference_says);
+}
+
+#[test]
+#[cfg(feature = "record")]
+fn a_recorded_run_replays_with_the_same_outputs() {
+    let test = "a_recorded_run_replays_with_the_same_outputs";
+    holds(test, |_| (), recorded::a_recorded_run_replays_with_the_same_outputs);
 }

@@ -146,6 +146,11 @@ impl World {
         }
     }
 
+    #[cfg(feature = "record")]
+    pub(crate) const fn engine_mut(&mut self) -> &mut QueryEngine<Toy> {
+        &mut self.engine
+    }
+
     /// Takes the steps, and ends whatever they leave behind.
     pub(crate) fn run(mut self, steps: &[Step]) -> Trace {
         for step in steps {
