@@ -1,12 +1,12 @@
 //! What a query may be given that it has not asked the network for itself: answers that were kept, and
 //! what others find who ask the same.
 
+mod sizes;
 mod store;
 
 use core::time::Duration;
 
-#[cfg(feature = "record")]
-pub(crate) use store::Sizes;
+pub(crate) use sizes::Sizes;
 pub(crate) use store::{Answer, Cache, Hit};
 
 /// Whether a query may be given what it has not asked for itself.

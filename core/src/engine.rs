@@ -130,13 +130,9 @@ impl<N: Network> QueryEngine<N> {
             outputs: VecDeque::new(),
             hasher,
             ids,
-<<<<<<< HEAD
             metrics: Metrics { sources, ..Metrics::default() },
-=======
-            metrics: Metrics::default(),
             #[cfg(feature = "record")]
             recorder: tape::Slot::default(),
->>>>>>> 3f213d7 (Record what an engine is told, and replay it)
             #[cfg(feature = "sabotage")]
             sabotage: None,
         }

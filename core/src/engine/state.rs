@@ -7,6 +7,7 @@ use rand_core::SeedableRng;
 
 use super::QueryEngine;
 use crate::arena::Arena;
+use crate::cache::Sizes;
 use crate::config::EngineConfig;
 use crate::network::Network;
 use crate::pacing::Conditions;
@@ -43,7 +44,9 @@ impl<N: Network> QueryEngine<N> {
             return Err(RestoreError::NotFresh { queries, peers, answers });
         }
         self.advance(now);
-        Ok(self.take_in(state, away))
+        let restored = self.take_in(state, away);
+        self.want_segment();
+        Ok(restored)
     }
 
     /// If nothing is live, and all outputs have been drained, brings the engine into a state that can be
@@ -59,30 +62,50 @@ impl<N: Network> QueryEngine<N> {
         keep: impl FnMut(&AnswerState<N>) -> bool,
     ) -> Option<Checkpoint<N>> {
         self.handle_tick(now);
-        if self.queries.len() > 0 || !self.outputs.is_empty() {
-            return None;
-        }
+        self.is_idle().then(|| self.become_checkpoint(keep))
+    }
+
+    /// Whether the engine is only what a checkpoint says of it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queries.len() == 0 && self.outputs.is_empty()
+    }
+
+    pub(super) fn become_checkpoint(&mut self, keep: impl FnMut(&AnswerState<N>) -> bool) -> Checkpoint<N> {
         let position = Position {
             generation: self.contacts.unused_generation(),
             words_drawn: self.ids.get_word_pos(),
             draw: self.peers.draw(),
         };
-        let checkpoint = Checkpoint { at: self.now, state: self.export_those(self.now, keep), position };
+        #[cfg_attr(not(feature = "record"), expect(unused_mut, reason = "nobody changes it"))]
+        let mut checkpoint = Checkpoint { at: self.now, state: self.export_those(self.now, keep), position };
+        #[cfg(feature = "record")]
+        self.wrap_judges(&mut checkpoint);
         let (config, local) = (self.config.clone(), self.peers.local().clone());
         #[cfg(feature = "sabotage")]
         if self.is_sabotaged(super::Sabotage::KeepHidden) {
-            return Some(checkpoint);
+            return checkpoint;
         }
         // The simplest way to be like the one that resumes is to become it.
-        let resumed = Self::resume(config, local, self.ids.get_seed(), checkpoint.clone());
-        let earlier = core::mem::replace(self, resumed);
+        let (seed, sizes) = (self.ids.get_seed(), self.cache.sizes());
+        self.go_on_as(Self::resumed(config, local, seed, checkpoint.clone(), sizes));
+        #[cfg(feature = "record")]
+        self.open_segment(&checkpoint);
+        checkpoint
+    }
+
+    /// Becomes another engine, but for what is no state of it.
+    pub(crate) fn go_on_as(&mut self, other: Self) {
+        let earlier = core::mem::replace(self, other);
         self.cache.set_evicted(earlier.cache.evicted());
         self.metrics = earlier.metrics;
+        #[cfg(feature = "record")]
+        {
+            self.recorder = earlier.recorder;
+        }
         #[cfg(feature = "sabotage")]
         {
             self.sabotage = earlier.sabotage;
         }
-        Some(checkpoint)
     }
 
     /// An engine that goes on exactly as the one does that gave the checkpoint, if it was made with the
@@ -90,8 +113,20 @@ impl<N: Network> QueryEngine<N> {
     ///
     /// With others it is an engine that has [restored](Self::restore) the same state.
     pub fn resume(config: EngineConfig, local: N::Peer, seed: [u8; 32], checkpoint: Checkpoint<N>) -> Self {
+        Self::resumed(config, local, seed, checkpoint, Sizes::of::<N>())
+    }
+
+    /// One that counts the bytes of kept answers by these sizes.
+    pub(crate) fn resumed(
+        config: EngineConfig,
+        local: N::Peer,
+        seed: [u8; 32],
+        checkpoint: Checkpoint<N>,
+        sizes: Sizes,
+    ) -> Self {
         let Checkpoint { at, state, position } = checkpoint;
         let mut engine = Self::new(config, local, seed);
+        engine.cache.count_as(sizes);
         engine.now = at;
         engine.contacts = Arena::from_generation(position.generation);
         engine.ids = ChaCha8Rng::from_seed(seed);

@@ -1,19 +1,17 @@
 //! What validators and selectors say: an engine asks them in the middle of an input, and so their verdicts
 //! belong to it.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use hashbrown::HashTable;
 
 use super::wire::{Malformed, Take, Taken, put_len};
 use crate::network::{Invalid, Network, Selector, Validator};
 use crate::query::Query;
 
-/// Judges that are kept at most although nobody has them any more.
-const IDLE_MAX: usize = 64;
+/// So many addresses, two for each judge, are kept without a look at who still has them.
+const IDLE_MAX: usize = 128;
 
 /// Two bits a verdict.
 type Verdict = u8;
@@ -29,13 +27,19 @@ const fn of_ordering(ordering: Ordering) -> Verdict {
     }
 }
 
-/// Verdicts in the order in which they were given.
+/// Verdicts in the order in which they were given; `None` while nobody listens.
 #[derive(Clone, Default)]
-struct Said(Arc<Mutex<VecDeque<Verdict>>>);
+struct Said(Arc<Mutex<Option<VecDeque<Verdict>>>>);
 
 impl Said {
+    fn add(&self, verdict: Verdict) {
+        if let Some(said) = &mut *self.lock() {
+            said.push_back(verdict);
+        }
+    }
+
     /// Whoever panicked while it was locked has left it whole.
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Verdict>> {
+    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Verdict>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -69,12 +73,15 @@ impl<N: Network> Judges<N> {
         (validator, selector)
     }
 
+    /// Begins or ceases to listen.
+    pub(super) fn listen(&self, listens: bool) {
+        *self.said.lock() = listens.then(VecDeque::new);
+    }
+
     /// Writes what was said since the last time; false if nothing was.
     pub(super) fn put_verdicts(&self, out: &mut Vec<u8>) -> bool {
         let mut said = self.said.lock();
-        if said.is_empty() {
-            return false;
-        }
+        let Some(said) = said.as_mut().filter(|said| !said.is_empty()) else { return false };
         put_len(out, said.len());
         let mut verdicts = said.drain(..);
         while let Some(first) = verdicts.next() {
@@ -85,9 +92,10 @@ impl<N: Network> Judges<N> {
     }
 }
 
-/// Judges by address, each with its number.
+/// Judges, each with its number, by the address of their own and by that of what wraps them: one of a kept
+/// answer comes back wrapped.
 struct Wrapped<J: ?Sized> {
-    all: HashTable<Entry<J>>,
+    all: BTreeMap<usize, Arc<Entry<J>>>,
     given: u64,
     /// With so many it is time to look which of them nobody has any more.
     sweep_at: usize,
@@ -96,32 +104,32 @@ struct Wrapped<J: ?Sized> {
 struct Entry<J: ?Sized> {
     number: u64,
     /// Kept, so that no other judge comes to be at its address.
-    inner: Arc<J>,
+    _inner: Arc<J>,
     outer: Arc<J>,
 }
 
 impl<J: ?Sized> Wrapped<J> {
     const fn new() -> Self {
-        Self { all: HashTable::new(), given: 0, sweep_at: IDLE_MAX }
+        Self { all: BTreeMap::new(), given: 0, sweep_at: IDLE_MAX }
     }
 
     fn wrap(&mut self, judge: &mut Arc<J>, make: impl FnOnce(Arc<J>) -> Arc<J>) -> u64 {
         let address = address_of(judge);
-        let hash = hash_of(address);
-        if let Some(entry) = self.all.find(hash, |entry| address_of(&entry.inner) == address) {
+        if let Some(entry) = self.all.get(&address) {
             *judge = Arc::clone(&entry.outer);
             return entry.number;
         }
         if self.all.len() >= self.sweep_at {
-            self.all.retain(|entry| Arc::strong_count(&entry.outer) > 1);
+            self.all.retain(|_, entry| Arc::strong_count(&entry.outer) > 1);
             self.sweep_at = IDLE_MAX.max(2 * self.all.len());
         }
         self.given += 1;
         let inner = Arc::clone(judge);
         let outer = make(Arc::clone(&inner));
-        *judge = Arc::clone(&outer);
-        let entry = Entry { number: self.given, inner, outer };
-        self.all.insert_unique(hash, entry, |entry| hash_of(address_of(&entry.inner)));
+        let entry = Arc::new(Entry { number: self.given, _inner: inner, outer: Arc::clone(&outer) });
+        self.all.insert(address_of(&outer), Arc::clone(&entry));
+        self.all.insert(address, entry);
+        *judge = outer;
         self.given
     }
 }
@@ -129,11 +137,6 @@ impl<J: ?Sized> Wrapped<J> {
 /// The address alone: one type may have several tables of methods.
 fn address_of<J: ?Sized>(judge: &Arc<J>) -> usize {
     Arc::as_ptr(judge).cast::<()>().addr()
-}
-
-/// Addresses are of our own making: nobody chooses them to collide.
-const fn hash_of(address: usize) -> u64 {
-    (address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32)
 }
 
 /// A judge that is heard.
@@ -145,7 +148,7 @@ struct Heard<J: ?Sized> {
 impl<N: Network> Validator<N> for Heard<dyn Validator<N>> {
     fn validate(&self, request: &N::Request, item: &N::Item) -> Result<(), Invalid> {
         let verdict = self.inner.validate(request, item);
-        self.said.lock().push_back(if verdict.is_ok() { ACCEPTED } else { REFUSED });
+        self.said.add(if verdict.is_ok() { ACCEPTED } else { REFUSED });
         verdict
     }
 }
@@ -153,7 +156,7 @@ impl<N: Network> Validator<N> for Heard<dyn Validator<N>> {
 impl<N: Network> Selector<N> for Heard<dyn Selector<N>> {
     fn compare(&self, request: &N::Request, one: &N::Item, other: &N::Item) -> Ordering {
         let ordering = self.inner.compare(request, one, other);
-        self.said.lock().push_back(of_ordering(ordering));
+        self.said.add(of_ordering(ordering));
         ordering
     }
 }
@@ -165,16 +168,13 @@ pub(super) struct Repeater {
 }
 
 impl Repeater {
-    /// Takes what judges said during one input. Whether all that was said before has been asked for.
-    pub(super) fn load(&self, verdicts: Vec<u8>) -> bool {
-        let mut said = self.said.lock();
-        let was_heard_out = said.is_empty();
-        *said = verdicts.into();
-        was_heard_out
+    /// Takes what judges said during one input.
+    pub(super) fn load(&self, verdicts: Vec<u8>) {
+        *self.said.lock() = Some(verdicts.into());
     }
 
     fn next(&self) -> Option<Verdict> {
-        self.said.lock().pop_front()
+        self.said.lock().as_mut()?.pop_front()
     }
 }
 

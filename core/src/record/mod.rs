@@ -60,10 +60,13 @@
 //!   under the same seed. One that drew it at its start, as `dragnet-libp2p` does by default, has another
 //!   after a restart.
 
+mod checkpoint;
 mod checksum;
 mod frame;
 mod judges;
+mod known;
 mod names;
+mod query;
 mod reader;
 mod recorded;
 mod recorder;
@@ -139,8 +142,12 @@ pub enum Bodies {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct RecordConfig {
-    /// The file is never larger. 64 MiB.
+    /// So many bytes are never exceeded, both files together. 64 MiB.
     pub bytes_max: u64,
+    /// Whether the recording goes on in another file when one is nearly half as large as all may be, and the
+    /// older of two is thrown away: [`Writer::run_to`]. Otherwise it ends when the file is as large as it may
+    /// be. Yes.
+    pub two_files: bool,
     /// Whether items can be recognised. No ([`Bodies::LeftOut`]).
     pub bodies: Bodies,
     /// Whether peers' names are in it, beside their keys. Yes.
@@ -163,6 +170,7 @@ impl Default for RecordConfig {
     fn default() -> Self {
         Self {
             bytes_max: 64 << 20,
+            two_files: true,
             bodies: Bodies::LeftOut,
             names: true,
             texts: false,
@@ -180,6 +188,13 @@ impl RecordConfig {
     #[must_use]
     pub const fn with_bytes_max(mut self, bytes_max: u64) -> Self {
         self.bytes_max = bytes_max;
+        self
+    }
+
+    /// Sets [`two_files`](Self::two_files).
+    #[must_use]
+    pub const fn with_two_files(mut self, two_files: bool) -> Self {
+        self.two_files = two_files;
         self
     }
 

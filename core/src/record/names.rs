@@ -32,16 +32,6 @@ impl<N: Recordable> Digester<N> {
         self.key
     }
 
-    pub(super) fn request_digest(&self, request: &N::Request) -> u64 {
-        self.hash(|state| N::hash_request(request, state))
-    }
-
-    /// Of its id, and of all of it.
-    pub(super) fn item_digests(&self, item: &N::Item) -> [u64; 2] {
-        let id = item.id();
-        [self.hash(|state| id.hash(state)), self.hash(|state| N::hash_item(item, state))]
-    }
-
     fn hash(&self, feed: impl FnOnce(&mut SipHasher13)) -> u64 {
         let mut state = SipHasher13::new_with_keys(self.key.0, self.key.1);
         feed(&mut state);
@@ -55,11 +45,12 @@ impl<N: Recordable> Digests<N> for Digester<N> {
     }
 
     fn request(&self, request: &N::Request) -> u64 {
-        self.request_digest(request)
+        self.hash(|state| N::hash_request(request, state))
     }
 
     fn item(&self, item: &N::Item) -> [u64; 2] {
-        self.item_digests(item)
+        let id = item.id();
+        [self.hash(|state| id.hash(state)), self.hash(|state| N::hash_item(item, state))]
     }
 }
 

@@ -4,19 +4,21 @@ use alloc::vec::Vec;
 use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender, TrySendError};
 
+use super::checkpoint::{put_checkpoint, put_item};
 use super::checksum::Sum;
 use super::frame::{self, Kind};
 use super::judges::Judges;
 use super::names::{Digester, Names};
-use super::settings::{put_agreement, put_engine_config, put_query_config};
+use super::query::{Context, put_query};
+use super::settings::put_engine_config;
 use super::wire::{put, put_len, put_signed, put_text, put_word};
-use super::writer::{Recording, Shared, Stopped, Writer};
+use super::writer::{Message, Recording, Shared, Stopped, Writer};
 use super::{Bodies, FORMAT, RecordConfig, Recordable, tag};
 use crate::config::Caps;
 use crate::engine::{Noted, Opening, Tape};
-use crate::network::{Item, Reply};
+use crate::network::Reply;
 use crate::output::{Output, RequestId};
-use crate::query::{Query, Route};
+use crate::query::Query;
 use crate::time::Time;
 
 /// Entries of one list of a reply that are recorded as there, beyond those that the engine reads.
@@ -34,7 +36,7 @@ pub struct Recorder<N: Recordable> {
     records: Vec<u8>,
     /// How many these are.
     count: u64,
-    /// Inputs recorded before them.
+    /// Inputs recorded before them, since the last opening.
     before: u64,
     /// Where the record under way begins.
     record_at: usize,
@@ -42,9 +44,13 @@ pub struct Recorder<N: Recordable> {
     since: Option<Time>,
     last: Time,
     sum: Sum,
-    /// Bytes handed to the writer.
+    /// Bytes of the file that were handed to the writer.
     bytes: u64,
-    queue: Option<SyncSender<Vec<u8>>>,
+    is_recording: bool,
+    wants_segment: bool,
+    /// Whether what comes next is what follows upon the file so far.
+    is_continuous: bool,
+    queue: Option<SyncSender<Message>>,
     shared: Arc<Shared>,
 }
 
@@ -71,6 +77,9 @@ impl<N: Recordable> Recorder<N> {
             last: Time::ZERO,
             sum: Sum::default(),
             bytes: 0,
+            is_recording: false,
+            wants_segment: false,
+            is_continuous: true,
             queue: Some(queue),
             shared,
             config,
@@ -83,43 +92,91 @@ impl<N: Recordable> Recorder<N> {
         Recording::new(Arc::clone(&self.shared))
     }
 
-    fn put_head(&mut self, opening: &Opening<'_, N>) {
-        let Opening { config, seed, sizes, local } = opening;
-        self.caps = config.caps.clone();
+    fn head(&mut self, opening: &Opening<'_, N>) -> Vec<u8> {
+        let Opening { config, seed, sizes, local, checkpoint } = opening;
+        let Self { names, digester, judges, config: own, .. } = self;
         let mut head = Vec::new();
-        put_text(&mut head, &self.config.program);
-        put(&mut head, self.config.began.map_or(0, |began| began.as_millis() as u64));
+        put_text(&mut head, &own.program);
+        put(&mut head, own.began.map_or(0, |began| began.as_millis() as u64));
         put_engine_config(&mut head, config);
         sizes.parts().into_iter().for_each(|size| put_len(&mut head, size));
         head.extend_from_slice(seed);
-        let is_key_told = self.config.bodies == Bodies::Hashed;
-        let (low, high) = if is_key_told { self.digester.key() } else { (0, 0) };
+        let (low, high) = if own.bodies == Bodies::Hashed { digester.key() } else { (0, 0) };
         put_word(&mut head, low);
         put_word(&mut head, high);
-        self.names.put(&mut head, local, &self.digester);
-        self.send(frame::file_head(FORMAT));
-        self.send(frame::block(Kind::Head, &[], &head));
+        let mut context = Context { names, digester, texts: own.texts };
+        context.put_peer(&mut head, local);
+        head.push(checkpoint.is_some().into());
+        if let Some(checkpoint) = checkpoint {
+            put_checkpoint(&mut head, checkpoint, judges, &mut context);
+        }
+        head
     }
 
-    /// Hands something finished to the writer, or ends the recording if it cannot be.
-    fn send(&mut self, framed: Vec<u8>) {
-        let Some(queue) = &self.queue else { return };
-        let len = framed.len() as u64;
-        // The end has to fit as well.
-        if self.bytes + len + frame::END_BYTES > self.config.bytes_max {
-            return self.stop(Stopped::Full);
-        }
-        match queue.try_send(framed) {
-            Ok(()) => self.bytes += len,
-            Err(TrySendError::Full(_)) => self.stop(Stopped::Behind),
+    /// Hands something finished to the writer; false if it cannot be.
+    fn send(&mut self, message: Message) -> bool {
+        let Some(queue) = &self.queue else { return false };
+        match queue.try_send(message) {
+            Ok(()) => {
+                self.shared.sent();
+                true
+            }
+            Err(TrySendError::Full(_)) => {
+                self.pause(Stopped::Behind);
+                false
+            }
             // The writer has gone, and has said why.
-            Err(TrySendError::Disconnected(_)) => self.stop(Stopped::NoWriter),
+            Err(TrySendError::Disconnected(_)) => {
+                self.stop(Stopped::NoWriter);
+                false
+            }
         }
     }
 
+    fn send_block(&mut self, framed: Vec<u8>) -> bool {
+        let bytes = framed.len() as u64;
+        // The end has to fit as well.
+        if self.bytes + bytes + frame::END_BYTES > self.file_max() {
+            self.pause(Stopped::Full);
+            return false;
+        }
+        let is_sent = self.send(Message::Block(framed));
+        if is_sent {
+            self.bytes += bytes;
+            self.shared.handed_over(0, bytes);
+        }
+        is_sent
+    }
+
+    const fn file_max(&self) -> u64 {
+        if self.config.two_files { self.config.bytes_max / 2 } else { self.config.bytes_max }
+    }
+
+    /// Records nothing until the engine is idle, and then goes on in another file, if there may be one.
+    fn pause(&mut self, why: Stopped) {
+        if !self.config.two_files {
+            return self.stop(why);
+        }
+        self.is_recording = false;
+        self.is_continuous = false;
+        self.wants_segment = true;
+        self.judges.listen(false);
+        self.discard();
+        self.shared.pause(why);
+    }
+
+    /// Ends the recording.
     fn stop(&mut self, why: Stopped) {
         self.shared.stop(why);
+        self.is_recording = false;
+        self.wants_segment = false;
+        self.judges.listen(false);
+        self.discard();
         self.queue = None;
+    }
+
+    fn discard(&mut self) {
+        (self.records, self.count, self.since) = (Vec::new(), 0, None);
     }
 
     /// Hands the block under way to the writer.
@@ -132,14 +189,29 @@ impl<N: Recordable> Recorder<N> {
         put(&mut head, self.count);
         put_word(&mut head, self.sum.word());
         let framed = frame::block(Kind::Inputs, &head, &self.records);
-        self.before += self.count;
-        self.count = 0;
+        let count = self.count;
+        (self.count, self.since) = (0, None);
         self.records.clear();
-        self.since = None;
-        self.send(framed);
-        if self.queue.is_some() {
-            self.shared.recorded(self.before, self.bytes);
+        if self.send_block(framed) {
+            self.before += count;
+            self.shared.handed_over(count, 0);
         }
+        // Not at the last moment: the next at which no query lives may be long in coming.
+        self.wants_segment |= self.config.two_files && self.bytes > self.file_max() / 4 * 3;
+    }
+
+    /// Begins another file, if this one has been begun.
+    fn next_file(&mut self) -> bool {
+        if self.bytes == 0 {
+            return true;
+        }
+        let end =
+            if self.is_continuous { Stopped::GoesOn } else { self.shared.paused().unwrap_or(Stopped::Full) };
+        let is_sent = self.send(Message::Next(end));
+        if is_sent {
+            self.bytes = 0;
+        }
+        is_sent
     }
 
     fn open_record(&mut self, now: Time, kind: u8) {
@@ -166,10 +238,7 @@ impl<N: Recordable> Recorder<N> {
         let Self { records, caps, .. } = self;
         let read = put_counts(records, items.len(), caps.items_per_reply);
         for item in &items[..read] {
-            for digest in self.digester.item_digests(item) {
-                put_word(records, digest);
-            }
-            put_len(records, item.size().max(size_of::<N::Item>()));
+            put_item(records, item, &self.digester);
         }
         for (peers, read_max) in [(closer, caps.closer_per_reply), (providers, caps.providers_per_reply)] {
             let read = put_counts(records, peers.len(), read_max);
@@ -180,48 +249,12 @@ impl<N: Recordable> Recorder<N> {
         put(records, (*invalid).into());
     }
 
+    /// Writes a query, and lets its judges be heard.
     fn put_query(&mut self, query: &mut Query<N>) {
-        let (validator, selector) = self.judges.wrap(query);
-        let records = &mut self.records;
-        put_word(records, self.digester.request_digest(&query.request));
-        put_text(records, N::request_kind(&query.request));
-        if self.config.texts {
-            put_text(records, &N::request_text(&query.request));
-        } else {
-            put_text(records, "");
-        }
-        put_len(records, query.routes.len());
-        for route in &query.routes {
-            match route {
-                Route::Delegated { source } => {
-                    records.push(0);
-                    put(records, source.0.into());
-                }
-                Route::Walk { target, candidates, source } => {
-                    records.push(1);
-                    put(records, source.0.into());
-                    records.extend_from_slice(target.as_bytes());
-                    put_peers(records, candidates, &mut self.names, &self.digester);
-                }
-            }
-        }
-        put_peers(records, &query.peers, &mut self.names, &self.digester);
-        records.push(query.providers.into());
-        put(records, validator);
-        put(records, selector);
-        put_agreement(records, query.disjoint);
-        put_query_config(records, &query.config);
+        let Self { records, names, digester, config, judges, .. } = self;
+        let numbers = judges.wrap(query);
+        put_query(records, query, numbers, &mut Context { names, digester, texts: config.texts });
     }
-}
-
-fn put_peers<N: Recordable>(
-    out: &mut Vec<u8>,
-    peers: &[N::Peer],
-    names: &mut Names<N>,
-    digester: &Digester<N>,
-) {
-    put_len(out, peers.len());
-    peers.iter().for_each(|peer| names.put(out, peer, digester));
 }
 
 /// Writes how long a list is, and returns how many of it follow: those that the engine reads.
@@ -233,18 +266,66 @@ fn put_counts(out: &mut Vec<u8>, len: usize, read_max: usize) -> usize {
 }
 
 impl<N: Recordable> Tape<N> for Recorder<N> {
-    fn open(&mut self, opening: Opening<'_, N>) {
-        self.put_head(&opening);
-        if self.queue.is_some() {
-            self.shared.begin(self.bytes);
-        }
+    fn wants_segment(&self) -> bool {
+        // One that was paused since the writer is behind waits until it has caught up.
+        self.wants_segment
+            && (self.is_recording || self.shared.waiting() <= self.config.blocks_waiting_max / 2)
     }
 
-    fn refuse(&mut self) {
-        self.stop(Stopped::InTheMiddle);
+    fn want_segment(&mut self) {
+        self.wants_segment = self.queue.is_some();
+    }
+
+    fn open(&mut self, opening: &Opening<'_, N>) {
+        if self.queue.is_none() {
+            return;
+        }
+        self.flush();
+        // One that takes a checkpoint for its own reasons goes on in the same file.
+        let is_new_file = self.wants_segment || self.bytes == 0;
+        self.names.clear();
+        self.caps = opening.config.caps.clone();
+        let head = frame::block(Kind::Head, &[], &self.head(opening));
+        let file_head = frame::file_head(FORMAT);
+        if is_new_file {
+            if (head.len() + file_head.len()) as u64 + frame::END_BYTES > self.file_max() {
+                return self.stop(Stopped::Full);
+            }
+            if !self.next_file() || !self.send_block(file_head) {
+                return;
+            }
+        }
+        if !self.send_block(head) {
+            return;
+        }
+        (self.before, self.sum, self.last) = (0, Sum::default(), Time::ZERO);
+        (self.is_recording, self.is_continuous, self.wants_segment) = (true, true, false);
+        self.judges.listen(true);
+        self.shared.go_on();
+    }
+
+    fn wrap_judges(&mut self, query: &mut Query<N>) {
+        self.judges.wrap(query);
+    }
+
+    fn finish(&mut self) {
+        // A panic on its way out may have left a record half written.
+        if self.is_recording && !std::thread::panicking() {
+            self.flush();
+        }
+        self.stop(self.shared.paused().unwrap_or(Stopped::Finished));
     }
 
     fn note(&mut self, now: Time, input: Noted<'_, N>) {
+        if self.shared.is_over() && self.queue.is_some() {
+            self.stop(Stopped::NoWriter);
+        }
+        if !self.is_recording {
+            if let Noted::Start(query) = input {
+                self.judges.wrap(query);
+            }
+            return;
+        }
         match input {
             Noted::Tick => self.open_record(now, tag::TICK),
             Noted::Start(query) => {
@@ -285,7 +366,10 @@ impl<N: Recordable> Tape<N> for Recorder<N> {
         }
     }
 
-    fn close(&mut self, outputs: &mut dyn Iterator<Item = &Output<N>>) -> bool {
+    fn close(&mut self, outputs: &mut dyn Iterator<Item = &Output<N>>) {
+        if !self.is_recording {
+            return;
+        }
         for output in outputs {
             self.sum.output(output, &self.digester);
         }
@@ -298,17 +382,12 @@ impl<N: Recordable> Tape<N> for Recorder<N> {
         if self.records.len() >= self.config.block_bytes || is_late {
             self.flush();
         }
-        self.queue.is_some() && !self.shared.is_over()
     }
 }
 
 impl<N: Recordable> Drop for Recorder<N> {
     fn drop(&mut self) {
-        // A panic on its way out may have left a record half written.
-        if !std::thread::panicking() {
-            self.flush();
-        }
-        self.shared.stop(Stopped::Finished);
+        self.finish();
     }
 }
 

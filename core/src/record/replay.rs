@@ -5,27 +5,26 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 use std::io::Read;
-use std::sync::Arc;
 
-use hashbrown::HashMap;
-
+use super::checkpoint::{take_checkpoint, take_item};
 use super::checksum::Sum;
 use super::frame::Kind;
-use super::judges::{Repeater, take_verdicts};
+use super::judges::take_verdicts;
+use super::known::Known;
+use super::query::take_query;
 use super::reader::{Blocks, Ending, OpenError};
-use super::recorded::{AsRecorded, Recorded, RecordedItem, RecordedPeer, RecordedRequest};
+use super::recorded::{AsRecorded, Recorded, RecordedItem, RecordedPeer};
 use super::recorder::UNREAD_MAX;
-use super::settings::{take_agreement, take_engine_config, take_query_config};
+use super::settings::take_engine_config;
 use super::tag;
 use super::wire::{Malformed, Take, Taken};
 use super::writer::Stopped;
 use crate::cache::Sizes;
 use crate::config::EngineConfig;
 use crate::engine::QueryEngine;
-use crate::key::Key;
-use crate::network::{Failure, LookupTotals, Reply, Selector, Source, Validator};
+use crate::network::{Failure, LookupTotals, Reply};
 use crate::output::{Output, RequestId, StartError};
-use crate::query::{Query, QueryId, Route};
+use crate::query::{Query, QueryId};
 use crate::time::Time;
 
 /// Feeds the inputs of a recording to an engine like the one that was recorded, and compares what that says
@@ -42,18 +41,14 @@ pub struct Replay<R> {
     left: u64,
     /// What the checksum is to be at the end of the block.
     block_sum: u64,
-    names: Vec<RecordedPeer>,
-    repeater: Repeater,
-    validators: HashMap<u64, Arc<dyn Validator<Recorded>>, Fixed>,
-    selectors: HashMap<u64, Arc<dyn Selector<Recorded>>, Fixed>,
+    known: Known,
     last: Time,
     number: u64,
+    /// The number of the first input since the last head.
+    first: u64,
     sum: Sum,
     ending: Option<Ending>,
 }
-
-/// Numbers of our own making need no secret.
-type Fixed = core::hash::BuildHasherDefault<siphasher::sip::SipHasher13>;
 
 /// What a recording says of itself.
 #[derive(Clone, Debug)]
@@ -133,12 +128,10 @@ impl<R: Read> Replay<R> {
             }
             Err(other) => return Err(OpenError::Damaged { what: other.to_string() }),
         };
-        let mut names = Vec::new();
-        let (head, seed, sizes) = take_head(&mut Take::new(&block), &mut names)
+        let mut known = Known::default();
+        let Opened { head, engine } = take_head(&mut Take::new(&block), &mut known)
             .map_err(|Malformed(what)| OpenError::Damaged { what: what.to_string() })?;
         blocks.accept(block.len());
-        let mut engine = QueryEngine::new(head.config.clone(), head.local.clone(), seed);
-        engine.count_as(sizes);
         Ok(Self {
             blocks,
             head,
@@ -147,12 +140,10 @@ impl<R: Read> Replay<R> {
             taken: 0,
             left: 0,
             block_sum: 0,
-            names,
-            repeater: Repeater::default(),
-            validators: HashMap::default(),
-            selectors: HashMap::default(),
+            known,
             last: Time::ZERO,
             number: 0,
+            first: 0,
             sum: Sum::default(),
             ending: None,
         })
@@ -183,7 +174,10 @@ impl<R: Read> Replay<R> {
         let (kind, block) = self.blocks.next()?;
         let mut from = Take::new(&block);
         match kind {
-            Kind::Head => return Err(self.blocks.damaged(Malformed("a second head"))),
+            Kind::Head => {
+                self.go_on_from(&block)?;
+                return self.take_block();
+            }
             Kind::End => {
                 let why = from.byte().ok().and_then(|code| Stopped::ALL.get(usize::from(code)).copied());
                 let why = why.ok_or_else(|| self.blocks.damaged(Malformed("an unknown end")))?;
@@ -194,11 +188,22 @@ impl<R: Read> Replay<R> {
         }
         let head = (|| Ok((from.number()?, from.number()?, from.word()?)))();
         let (before, count, sum) = head.map_err(|what| self.blocks.damaged(what))?;
-        if before != self.number || count == 0 {
+        if before != self.number - self.first || count == 0 {
             return Err(self.blocks.damaged(Malformed("inputs are missing before it")));
         }
         self.taken = block.len() - from.left();
         (self.left, self.block_sum, self.block) = (count, sum, block);
+        Ok(())
+    }
+
+    /// The engine has become what a checkpoint says of it.
+    fn go_on_from(&mut self, block: &[u8]) -> Result<(), Ending> {
+        self.known.forget_names();
+        let opened = take_head(&mut Take::new(block), &mut self.known);
+        let Opened { head, engine } = opened.map_err(|what| self.blocks.damaged(what))?;
+        self.engine.go_on_as(engine);
+        (self.head, self.last, self.first, self.sum) = (head, Time::ZERO, self.number, Sum::default());
+        self.blocks.accept(block.len());
         Ok(())
     }
 
@@ -255,20 +260,20 @@ impl<R> Replay<R> {
     fn take_record(&mut self, from: &mut Take<'_>) -> Taken<(Time, Input, u8)> {
         let mut code = from.byte()?;
         if code == tag::FORGET {
-            self.names.clear();
+            self.known.forget_names();
             code = from.byte()?;
         }
         let at = Time::from_nanos(self.last.as_nanos().wrapping_add(from.signed()? as u64));
         self.last = at;
         let input = match code & !tag::HAS_VERDICTS {
             tag::TICK => Input::Tick,
-            tag::START => Input::Start(Box::new(self.take_query(from)?)),
+            tag::START => Input::Start(Box::new(take_query(from, &mut self.known)?)),
             tag::SENT => Input::Sent(take_request(from)?),
             tag::REPLY => Input::Reply(take_request(from)?, self.take_reply(from)?),
             tag::FAILURE => Input::Failure(take_request(from)?, tag::to_failure(from.byte()?)?),
             tag::PROGRESS => {
                 let request = take_request(from)?;
-                let by = if from.flag()? { Some(take_peer(from, &mut self.names)?) } else { None };
+                let by = self.known.take_peer_if_any(from)?;
                 Input::Progress(request, by, self.take_reply(from)?)
             }
             tag::DONE => {
@@ -278,40 +283,13 @@ impl<R> Replay<R> {
             }
             tag::CANCEL => Input::Cancel(QueryId::from_uuid(uuid::Uuid::from_bytes(from.array()?))),
             tag::CANCEL_REFRESHES => Input::CancelRefreshes,
-            tag::BAR => Input::Bar(take_peer(from, &mut self.names)?),
+            tag::BAR => Input::Bar(self.known.take_peer(from)?),
             _ => return Err(Malformed("an unknown input")),
         };
         let check = from.byte()?;
         let verdicts = if code & tag::HAS_VERDICTS == 0 { Vec::new() } else { take_verdicts(from)? };
-        self.repeater.load(verdicts);
+        self.known.repeater.load(verdicts);
         Ok((at, input, check))
-    }
-
-    fn take_query(&mut self, from: &mut Take<'_>) -> Taken<Query<Recorded>> {
-        let digest = from.word()?;
-        let (kind, text) = (from.text()?, from.text()?);
-        let mut query = Query::new(RecordedRequest::new(digest, kind, text));
-        for _ in 0..from.len()? {
-            let (kind, source) = (from.byte()?, Source(from.narrow()?));
-            let route = match kind {
-                0 => Route::delegated(),
-                1 => Route::walk_from(Key::from_bytes(from.array()?), self.take_peers(from)?),
-                _ => return Err(Malformed("an unknown route")),
-            };
-            query.routes.push(route.in_source(source));
-        }
-        query.peers = self.take_peers(from)?;
-        query.providers = from.flag()?;
-        let (validator, selector) = (from.number()?, from.number()?);
-        query.validator = (validator > 0).then(|| self.validator(validator));
-        query.selector = (selector > 0).then(|| self.selector(selector));
-        query.disjoint = take_agreement(from)?;
-        query.config = take_query_config(from)?;
-        Ok(query)
-    }
-
-    fn take_peers(&mut self, from: &mut Take<'_>) -> Taken<Vec<RecordedPeer>> {
-        (0..from.len()?).map(|_| take_peer(from, &mut self.names)).collect()
     }
 
     fn take_reply(&mut self, from: &mut Take<'_>) -> Taken<Reply<Recorded>> {
@@ -319,65 +297,59 @@ impl<R> Replay<R> {
         let (read, unread) = take_counts(from)?;
         let mut items = Vec::new();
         for _ in 0..read {
-            items.push(RecordedItem { id: from.word()?, body: from.word()?, size: from.narrow()? });
+            items.push(take_item(from)?);
         }
         items.resize(read + unread, nothing);
         let mut lists = [Vec::new(), Vec::new()];
         for peers in &mut lists {
             let (read, unread) = take_counts(from)?;
             for _ in 0..read {
-                peers.push(take_peer(from, &mut self.names)?);
+                peers.push(self.known.take_peer(from)?);
             }
             peers.resize(read + unread, self.head.local.clone());
         }
         let [closer, providers] = lists;
         Ok(Reply { items, closer, providers, invalid: from.narrow()? })
     }
-
-    /// What stands in for a validator: one object for one number, as it was when it was recorded.
-    fn validator(&mut self, number: u64) -> Arc<dyn Validator<Recorded>> {
-        let repeater = &self.repeater;
-        Arc::clone(self.validators.entry(number).or_insert_with(|| Arc::new(repeater.clone())))
-    }
-
-    fn selector(&mut self, number: u64) -> Arc<dyn Selector<Recorded>> {
-        let repeater = &self.repeater;
-        Arc::clone(self.selectors.entry(number).or_insert_with(|| Arc::new(repeater.clone())))
-    }
 }
 
-fn take_head(from: &mut Take<'_>, names: &mut Vec<RecordedPeer>) -> Taken<(Head, [u8; 32], Sizes)> {
+/// What a head says.
+struct Opened {
+    head: Head,
+    engine: QueryEngine<Recorded>,
+}
+
+fn take_head(from: &mut Take<'_>, known: &mut Known) -> Taken<Opened> {
     let (program, began) = (from.text()?, from.number()?);
     let config = take_engine_config(from)?;
     let mut sizes = [0; Sizes::PARTS];
     for size in &mut sizes {
         *size = usize::from(from.narrow::<u16>()?);
     }
+    let sizes = Sizes::from_parts(sizes);
     let (seed, key) = (from.array()?, from.array()?);
-    let local = take_peer(from, names)?;
+    let local = known.take_peer(from)?;
+    let checkpoint = if from.flag()? { Some(take_checkpoint(from, known)?) } else { None };
     if !from.is_empty() {
         return Err(Malformed("there is more in its head than there should be"));
     }
     let began = (began > 0).then(|| Duration::from_millis(began));
     let key = (key != [0; 16]).then_some(key);
-    Ok((Head { program, began, config, local, key }, seed, Sizes::from_parts(sizes)))
+    let head = Head { program, began, config, local, key };
+    let (config, local) = (head.config.clone(), head.local.clone());
+    let engine = match checkpoint {
+        Some(checkpoint) => QueryEngine::resumed(config, local, seed, checkpoint, sizes),
+        None => {
+            let mut engine = QueryEngine::new(config, local, seed);
+            engine.count_as(sizes);
+            engine
+        }
+    };
+    Ok(Opened { head, engine })
 }
 
 fn take_request(from: &mut Take<'_>) -> Taken<RequestId> {
     Ok(RequestId { slot: from.narrow()?, generation: from.narrow()? })
-}
-
-/// A peer that has been named, or one with its name.
-fn take_peer(from: &mut Take<'_>, names: &mut Vec<RecordedPeer>) -> Taken<RecordedPeer> {
-    let number: usize = from.narrow()?;
-    if let Some(known) = number.checked_sub(1) {
-        return names.get(known).cloned().ok_or(Malformed("a peer that was not named"));
-    }
-    let (key, digest) = (Key::from_bytes(from.array()?), from.word()?);
-    let (source, name) = (Source(from.narrow()?), from.text()?);
-    let peer = RecordedPeer::new(key, digest, source, name);
-    names.push(peer.clone());
-    Ok(peer)
 }
 
 /// How many entries of a list follow, and how many more there were that the engine does not read.

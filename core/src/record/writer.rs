@@ -3,9 +3,9 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ use super::frame::{self, Kind};
 #[derive(Debug)]
 #[must_use = "nothing is written unless the writer is run"]
 pub struct Writer {
-    blocks: Receiver<Vec<u8>>,
+    messages: Receiver<Message>,
     shared: Arc<Shared>,
 }
 
@@ -50,13 +50,13 @@ pub enum Stopped {
     NoWriter,
     /// The file could not be written.
     Unwritable,
-    /// The engine had been told something before: a recording begins with a new one.
-    InTheMiddle,
+    /// It goes on in another file.
+    GoesOn,
 }
 
 impl Stopped {
     pub(super) const ALL: [Self; 6] =
-        [Self::Finished, Self::Full, Self::Behind, Self::NoWriter, Self::Unwritable, Self::InTheMiddle];
+        [Self::Finished, Self::Full, Self::Behind, Self::NoWriter, Self::Unwritable, Self::GoesOn];
 }
 
 impl fmt::Display for Stopped {
@@ -67,7 +67,7 @@ impl fmt::Display for Stopped {
             Self::Behind => "the writer did not keep up",
             Self::NoWriter => "the writer is gone",
             Self::Unwritable => "the file could not be written",
-            Self::InTheMiddle => "the engine was not a new one",
+            Self::GoesOn => "it goes on in another file",
         })
     }
 }
@@ -86,55 +86,150 @@ pub struct WriteError {
     pub why: io::Error,
 }
 
+/// What the recorder hands over.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// More of the file.
+    Block(Vec<u8>),
+    /// The file ends here, for this reason, and another one begins.
+    Next(Stopped),
+}
+
+/// Where a recording goes.
+trait Sink {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Begins another file; false if there can be none.
+    fn next(&mut self) -> io::Result<bool>;
+}
+
 impl Writer {
-    pub(super) const fn new(blocks: Receiver<Vec<u8>>, shared: Arc<Shared>) -> Self {
-        Self { blocks, shared }
+    pub(super) const fn new(messages: Receiver<Message>, shared: Arc<Shared>) -> Self {
+        Self { messages, shared }
     }
 
-    /// Writes until the recording ends, which is when its engine or driver is dropped or stops it.
+    /// Writes until the recording ends, which is when its engine or driver is dropped or stops it. It cannot
+    /// go on in another file: when one that may have [two](super::RecordConfig::two_files) would, it ends.
     ///
     /// # Errors
     ///
     /// [`WriteError`] as soon as something cannot be written. The recording ends with it.
-    pub fn run(self, mut out: impl Write) -> Result<Written, WriteError> {
-        let fail = |bytes, why| WriteError { path: None, bytes, why };
+    pub fn run(self, out: impl Write) -> Result<Written, WriteError> {
         let mut bytes = 0;
-        while let Ok(block) = self.blocks.recv() {
-            if let Err(why) = out.write_all(&block).and_then(|()| out.flush()) {
-                self.shared.fail(&why);
-                return Err(fail(bytes, why));
-            }
-            bytes += block.len() as u64;
-        }
-        let end = self.shared.stopped().unwrap_or(Stopped::Finished);
-        let last = last_block(end);
-        out.write_all(&last).and_then(|()| out.flush()).map_err(|why| {
-            self.shared.fail(&why);
-            fail(bytes, why)
-        })?;
-        bytes += last.len() as u64;
+        let end = self.write(&mut Stream(out), &mut bytes);
+        let end = end.map_err(|why| WriteError { path: None, bytes, why })?;
         Ok(Written { bytes, end })
     }
 
-    /// Writes to a file, which is made, or emptied if it is there. When the disk is full, what was written
-    /// of a block is taken away again, so that the file is whole as far as it goes.
+    /// Writes to a file, and what was there before is set aside: `FILE` becomes `FILE.1`, if it is a recording.
+    /// So does a recording that goes on in another file
+    /// ([`two_files`](super::RecordConfig::two_files)): the newest part is always at `path`, the one before it
+    /// at `path` with `.1`, and older ones are gone. Each replays by itself.
+    ///
+    /// When the disk is full, what was written of a block is taken away again, so that the file is whole
+    /// as far as it goes.
     ///
     /// # Errors
     ///
-    /// [`WriteError`], with the path: it cannot be made, or not be written any more.
+    /// [`WriteError`], with the path: a file is there that is no recording, or it cannot be made, or not be written
+    /// any more. The recording ends with it.
     pub fn run_to(self, path: &Path) -> Result<Written, WriteError> {
-        let at_path = |error: WriteError| WriteError { path: Some(path.to_owned()), ..error };
-        let mut file = File::create(path).map_err(|why| {
+        let (path, mut bytes) = (path.to_owned(), 0);
+        let written = set_aside(&path).and_then(|()| {
+            let mut files = Files { file: File::create(&path)?, path: path.clone() };
+            let end = self.write(&mut files, &mut bytes);
+            match &end {
+                Ok(_) => drop(files.file.sync_all()),
+                Err(_) => cut_back(&mut files.file, bytes),
+            }
+            end
+        });
+        written.map(|end| Written { bytes, end }).map_err(|why| {
             self.shared.fail(&why);
-            at_path(WriteError { path: None, bytes: 0, why })
-        })?;
-        let written = self.run(&mut file).map_err(at_path);
-        match &written {
-            Ok(_) => drop(file.sync_all()),
-            Err(error) => cut_back(&mut file, error.bytes),
-        }
-        written
+            WriteError { path: Some(path), bytes, why }
+        })
     }
+
+    /// Takes messages until there are no more. `bytes` of the file are whole at any time.
+    fn write(&self, sink: &mut impl Sink, bytes: &mut u64) -> io::Result<Stopped> {
+        let written = self.take_messages(sink, bytes);
+        written.inspect_err(|why| self.shared.fail(why))
+    }
+
+    fn take_messages(&self, sink: &mut impl Sink, bytes: &mut u64) -> io::Result<Stopped> {
+        while let Ok(message) = self.messages.recv() {
+            self.shared.taken();
+            let (block, next) = match message {
+                Message::Block(block) => (block, None),
+                Message::Next(why) => (last_block(why), Some(why)),
+            };
+            sink.put(&block)?;
+            *bytes += block.len() as u64;
+            if let Some(why) = next {
+                if !sink.next()? {
+                    self.shared.stop(Stopped::Full);
+                    return Ok(why);
+                }
+                *bytes = 0;
+            }
+        }
+        let end = self.shared.stopped().unwrap_or(Stopped::Finished);
+        let last = last_block(end);
+        sink.put(&last)?;
+        *bytes += last.len() as u64;
+        Ok(end)
+    }
+}
+
+struct Stream<W>(W);
+
+impl<W: Write> Sink for Stream<W> {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes).and_then(|()| self.0.flush())
+    }
+
+    fn next(&mut self) -> io::Result<bool> {
+        Ok(false)
+    }
+}
+
+struct Files {
+    file: File,
+    path: PathBuf,
+}
+
+impl Sink for Files {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    fn next(&mut self) -> io::Result<bool> {
+        set_aside(&self.path)?;
+        self.file = File::create(&self.path)?;
+        Ok(true)
+    }
+}
+
+/// Moves an earlier recording out of the way.
+fn set_aside(path: &Path) -> io::Result<()> {
+    let mut earlier = match File::open(path) {
+        // A pipe or a device is written to as it is.
+        Ok(file) if file.metadata()?.is_file() => file,
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut first = Vec::new();
+    (&mut earlier).take(frame::MAGIC.len() as u64).read_to_end(&mut first)?;
+    if !first.is_empty() && !super::is_recording(&first) {
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "the file that is there is not a recording",
+        ));
+    }
+    let mut aside = path.to_owned().into_os_string();
+    aside.push(".1");
+    std::fs::rename(path, aside)
 }
 
 /// Takes away what was written of a block, and says in its place that the recording ended here. Nothing
@@ -161,10 +256,15 @@ pub struct Recording {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum RecordState {
-    /// No engine has been given the recorder.
+    /// No engine has been given the recorder, or queries live in it that began before.
     NotBegun,
     /// It goes on.
     Recording,
+    /// Nothing is recorded until the next moment at which no query lives: then it goes on in another file.
+    Paused {
+        /// Why.
+        why: Stopped,
+    },
     /// It has ended.
     Ended {
         /// Why.
@@ -184,9 +284,15 @@ impl Recording {
         let end = self.shared.end();
         match end.why {
             Some(why) => RecordState::Ended { why, error: end.error.clone() },
+            None if let Some(why) = end.paused => RecordState::Paused { why },
             None if self.bytes() == 0 => RecordState::NotBegun,
             None => RecordState::Recording,
         }
+    }
+
+    /// How often inputs are missing between one file and the next: the recording was paused.
+    pub fn gaps(&self) -> u64 {
+        self.shared.gaps.load(Ordering::Relaxed)
     }
 
     /// Bytes handed to the writer so far.
@@ -205,6 +311,9 @@ impl Recording {
 pub(super) struct Shared {
     bytes: AtomicU64,
     inputs: AtomicU64,
+    gaps: AtomicU64,
+    /// Messages that wait for the writer.
+    waiting: AtomicUsize,
     is_over: AtomicBool,
     end: Mutex<End>,
 }
@@ -212,17 +321,36 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct End {
     why: Option<Stopped>,
+    paused: Option<Stopped>,
     error: Option<String>,
 }
 
 impl Shared {
-    pub(super) fn begin(&self, bytes: u64) {
-        self.bytes.store(bytes, Ordering::Relaxed);
+    pub(super) fn handed_over(&self, inputs: u64, bytes: u64) {
+        self.inputs.fetch_add(inputs, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn recorded(&self, inputs: u64, bytes: u64) {
-        self.inputs.store(inputs, Ordering::Relaxed);
-        self.bytes.store(bytes, Ordering::Relaxed);
+    pub(super) fn sent(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn taken(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Wraps for a moment if the writer takes a message before it has been counted.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn pause(&self, why: Stopped) {
+        self.end().paused = Some(why);
+        self.gaps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn go_on(&self) {
+        self.end().paused = None;
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -241,6 +369,10 @@ impl Shared {
         end.error = Some(why.to_string());
         drop(end);
         self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn paused(&self) -> Option<Stopped> {
+        self.end().paused
     }
 
     fn stopped(&self) -> Option<Stopped> {

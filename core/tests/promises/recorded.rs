@@ -9,7 +9,7 @@ use dragnet_core::{Found, Metrics, Network, Output};
 use super::check::{Verdict, ensure};
 use super::network::{Note, Toy};
 use super::scenario::Scenario;
-use super::world::{Event, World};
+use super::world::{Event, Input, World};
 
 impl Recordable for Toy {
     fn hash_item<H: Hasher>(note: &Note, state: &mut H) {
@@ -34,6 +34,10 @@ pub(crate) fn a_recorded_run_replays_with_the_same_outputs(scenario: &Scenario) 
         };
         same_input(event, &again)?;
         ensure(again.is_as_recorded, || format!("the checksums differ, {event}:\n{:?}", again.outputs))?;
+        if matches!(event.input, Input::Checkpoint) {
+            // The recorded engine has forgotten strangers, and the other does so before its next input.
+            continue;
+        }
         let metrics: &Metrics = &replay.engine().metrics();
         ensure(event.view.metrics == *metrics, || {
             format!("{event}:\n{:?}\n{metrics:?}", event.view.metrics)

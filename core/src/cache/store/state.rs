@@ -79,7 +79,7 @@ impl<N: Network> Cache<N> {
         let is_used = state.is_used;
         let question = Arc::new(Question::of(&state.question));
         let answer = Answer::restored(now, state);
-        let bytes = answer.size().saturating_add(size_of::<Entry<N>>() + question.size());
+        let bytes = self.sizes.total(&question, &answer);
         let CacheConfig { entries_max, bytes_max, .. } = self.config;
         let has_room =
             self.entries.len() < entries_max && bytes <= bytes_max && self.bytes <= bytes_max - bytes;
