@@ -65,6 +65,10 @@ impl<N: Network> QueryEngine<N> {
     /// have used up its hedges. Not all at once, but each when it is so late that an answer would be a
     /// wonder; and not where few have answered so far, for then it may be that all are slow.
     fn hurry(&mut self, work_slot: u32) {
+        #[cfg(feature = "sabotage")]
+        if self.is_sabotaged(super::Sabotage::NeverHurry) {
+            return;
+        }
         let work = &self.works[work_slot];
         let limits = work.limits;
         if limits.lost_after(&self.conditions, Lane::FETCH).is_none()

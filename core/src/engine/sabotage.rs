@@ -28,6 +28,10 @@ pub enum Sabotage {
     ReleaseTwice,
     OneContactTooMany,
     OneHedgeTooMany,
+    RiseTooFar,
+    NeverRise,
+    NeverLearn,
+    NeverHurry,
     ContactTwice,
     ContactBarred,
     ShareRoutes,
@@ -93,6 +97,11 @@ impl<N: Network> QueryEngine<N> {
         match self.sabotage {
             Some(Sabotage::OneContactTooMany) => limits.fan_out = limits.fan_out.saturating_add(1),
             Some(Sabotage::OneHedgeTooMany) => limits.hedges_max = limits.hedges_max.saturating_add(1),
+            Some(Sabotage::RiseTooFar) if limits.adaptive_fan_out => {
+                limits.fan_out = limits.fan_out.saturating_mul(5);
+            }
+            Some(Sabotage::NeverRise) => limits.adaptive_fan_out = false,
+            Some(Sabotage::NeverLearn) => limits.adaptive_timeout = false,
             _ => {}
         }
     }

@@ -83,8 +83,8 @@ pub(crate) struct Limits {
     pub(crate) fan_out: u16,
     pub(crate) hedges_max: u16,
     pub(crate) closest: u16,
-    adaptive_timeout: bool,
-    adaptive_fan_out: bool,
+    pub(crate) adaptive_timeout: bool,
+    pub(crate) adaptive_fan_out: bool,
     pub(crate) soft_timeout_nanos: u64,
     pub(crate) request_timeout_nanos: u64,
 }

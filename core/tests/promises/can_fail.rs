@@ -43,7 +43,8 @@ can_fail! {
         FinishLate, FinishEarly;
     promise_05_can_fail: endings::every_contact_ends_exactly_once_and_within_its_query,
         ForgetRelease, ReleaseTwice;
-    promise_06_can_fail: contacts::no_contact_begins_without_a_slot, OneContactTooMany, OneHedgeTooMany;
+    promise_06_can_fail: contacts::no_contact_begins_without_a_slot,
+        OneContactTooMany, OneHedgeTooMany, RiseTooFar;
     promise_07_can_fail: contacts::no_peer_is_contacted_twice_for_one_lane_or_while_barred,
         ContactTwice, ContactBarred, ShareRoutes;
     promise_08_can_fail: timeouts::poll_timeout_is_exact, SpuriousTimeout, LateTimeout;
@@ -75,4 +76,12 @@ fn the_reference_notices_what_is_delivered_early_or_held_beyond_the_cap() {
 fn the_reference_notices_a_barred_peer_contacted() {
     let property = reference::the_engine_says_what_the_reference_says;
     notices(Sabotage::ContactBarred, Setup::forget_nothing, property);
+}
+
+#[test]
+fn the_reference_notices_an_engine_that_does_not_adapt() {
+    let property = reference::the_engine_says_what_the_reference_says;
+    notices(Sabotage::NeverLearn, Setup::forget_nothing, property);
+    notices(Sabotage::NeverHurry, Setup::forget_nothing, property);
+    notices(Sabotage::NeverRise, Setup::forget_nothing, property);
 }

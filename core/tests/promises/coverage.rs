@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dragnet_core::{Agreement, LiveState, Network, Output, Reason, Step, Time};
+use dragnet_core::{Agreement, LiveState, Network, Output, QueryId, Reason, RequestId, Step, Time};
 
 use super::check::{CASES, FIRST, scenario_of};
 use super::contacts::shared_target;
 use super::ledger::{Ledger, is_due};
 use super::network::Toy;
-use super::world::{Event, Input, Trace, run};
+use super::world::{Event, Input, Trace, View, run};
 
 /// What a scenario may reach, and in how many of a hundred it does at least.
-const WANTED: [(&str, u64); 45] = [
+const WANTED: [(&str, u64); 49] = [
     ("an item delivered", 60),
     ("a duplicate", 40),
     ("an invalid answer", 60),
@@ -23,6 +23,10 @@ const WANTED: [(&str, u64); 45] = [
     ("an overdue contact that was sent", 40),
     ("a hedge", 60),
     ("a contact given up", 60),
+    ("a timeout that was learnt", 30),
+    ("a wait that was learnt", 2),
+    ("a contact given up early", 3),
+    ("a fan-out that has risen", 15),
     ("a contact waiting", 60),
     ("a contact begun after a wait", 15),
     ("a contact released", 60),
@@ -155,8 +159,10 @@ fn seen_in_order(trace: &Trace) -> BTreeSet<&'static str> {
     let mut seen = BTreeSet::new();
     let mut ledger = Ledger::new(&trace.setup);
     let mut before = &trace.first;
+    let mut waits = 0;
     for event in &trace.events {
         seen.extend(seen_before(&ledger, event, before.timeout));
+        waits += u64::from(has_waited(&ledger, event));
         let is_one_fewer = event.view.metrics.contacts_waiting < before.metrics.contacts_waiting;
         if is_one_fewer && matches!(event.outputs[..], [Output::Contact { .. }]) {
             seen.insert("a contact begun after a wait");
@@ -168,6 +174,14 @@ fn seen_in_order(trace: &Trace) -> BTreeSet<&'static str> {
                 && is_due(ledger.given_up_at(open), event.now)
             {
                 seen.insert("a contact given up");
+            }
+            if let Output::Contact { query, peer, step, .. } = output {
+                seen.extend(adapted(&ledger, (*query, *peer, *step), before, waits));
+            }
+            if let Output::Release { request } = output
+                && is_given_up_early(&ledger, *request, event)
+            {
+                seen.insert("a contact given up early");
             }
             if let Output::Found { query, found } = output {
                 let deadline = ledger.queries.get(query).map(|asked| asked.deadline);
@@ -212,6 +226,48 @@ fn seen_in_order(trace: &Trace) -> BTreeSet<&'static str> {
         before = &event.view;
     }
     seen
+}
+
+/// Whether a contact is said to be sent that had to wait for it.
+fn has_waited(ledger: &Ledger, event: &Event) -> bool {
+    let open = event.input.request().and_then(|request| ledger.contacts.get(&request));
+    let least = Duration::from_millis(1);
+    matches!(event.input, Input::Sent(_))
+        && !ledger.is_stale(event)
+        && open.is_some_and(|open| open.sent + least <= event.now)
+}
+
+/// By what a contact that begins is known to adapt, after so many waits.
+fn adapted(
+    ledger: &Ledger,
+    (query, peer, step): (QueryId, u8, Step),
+    before: &View,
+    waits: u64,
+) -> Vec<&'static str> {
+    let Some(asked) = ledger.queries.get(&query) else { return Vec::new() };
+    let config = asked.config();
+    let mut seen = Vec::new();
+    let samples_min = 8;
+    if config.adaptive_timeout && before.metrics.response_time.count() >= samples_min {
+        seen.push("a timeout that was learnt");
+    }
+    if config.adaptive_timeout && waits >= samples_min {
+        seen.push("a wait that was learnt");
+    }
+    let (expected, _) = ledger.in_flight(asked.work, step, Toy::source(&peer));
+    // With an adaptive timeout only the engine knows who is expected.
+    if config.adaptive_fan_out && !config.adaptive_timeout && expected >= config.fan_out {
+        seen.push("a fan-out that has risen");
+    }
+    seen
+}
+
+/// Whether a contact is given up before its time, since it holds its lane up: one of a query that goes on is
+/// released for no other reason.
+fn is_given_up_early(ledger: &Ledger, request: RequestId, event: &Event) -> bool {
+    let Some(open) = ledger.contacts.get(&request) else { return false };
+    let goes_on = event.view.statuses.iter().any(|(query, _)| *query == open.query);
+    goes_on && !is_due(ledger.given_up_at(open), event.now)
 }
 
 fn seen_before(ledger: &Ledger, event: &Event, timeout: Option<Time>) -> Option<&'static str> {
