@@ -110,6 +110,10 @@ pub struct NodeArgs {
     /// What to share.
     #[command(flatten)]
     pub shared: SharedArgs,
+    /// Serve metrics for Prometheus there, and the status that `top` shows, by HTTP to whoever asks: such as
+    /// 127.0.0.1:9090; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// The settings of `registry`.

@@ -10,8 +10,9 @@ use dragnet_libp2p::{BootstrapError, CommandError, NodeError, PublishError};
 use crate::args::ArgumentError;
 use crate::federation::FederationError;
 use crate::question::QuestionError;
-use crate::registry::{ServerError, StoreError};
+use crate::registry::StoreError;
 use crate::source::SourceError;
+use crate::web::ServerError;
 
 /// The exit code when the program itself failed, as BSD's `sysexits` has it.
 const FAILED: u8 = 70;
@@ -56,7 +57,7 @@ pub enum Error {
     /// No database of packages.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A registry that does not listen.
+    /// A server that does not listen.
     #[error(transparent)]
     Server(#[from] ServerError),
     /// A key or a value that is none.

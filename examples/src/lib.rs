@@ -11,6 +11,8 @@
 //! | [`federation`] | a search of several networks and registries at once |
 //! | [`source`] | where packages come from |
 //! | [`registry`] | a centralised registry of packages by HTTP: its server, and how it is asked |
+//! | [`monitor`] | a node seen from outside: its metrics and its state by HTTP |
+//! | [`web`] | an HTTP server, which registry and monitor share |
 //! | [`peer`], [`announce`] | a node in this process; announcing many keys |
 //! | [`commands`], [`demo`] | what the command line does |
 //! | [`cli`], [`args`], [`output`], [`table`], [`duration`], [`error`], [`signals`] | the command line itself |
@@ -25,6 +27,7 @@ pub mod duration;
 pub mod error;
 pub mod federation;
 pub mod market;
+pub mod monitor;
 pub mod output;
 pub mod package;
 pub mod peer;
@@ -33,3 +36,4 @@ pub mod registry;
 pub mod signals;
 pub mod source;
 pub mod table;
+pub mod web;

@@ -1,5 +1,6 @@
 //! `node`: a peer that shares packages and answers others.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dragnet_libp2p::Client;
@@ -11,6 +12,7 @@ use crate::args;
 use crate::catalogue::Catalogue;
 use crate::cli::NodeArgs;
 use crate::error::{Error, Exit};
+use crate::monitor::{Monitor, MonitorLimits};
 use crate::output::Output;
 use crate::peer::{self, Peer};
 use crate::signals::Interrupt;
@@ -24,13 +26,22 @@ use crate::signals::Interrupt;
 pub async fn node(args: &NodeArgs, output: Output) -> Result<Exit, Error> {
     let mut interrupt = Interrupt::new()?;
     let catalogue = shared(&args.shared, output).await?;
+    let monitor = monitor(args.metrics).await?;
     let builder = args.listen.iter().fold(peer::builder(&args.protocol), |node, at| node.listen(at));
     let peer = Peer::start(peer::boot(builder, &args.boot))?;
     let is_first = args.boot.is_empty();
     peer.run(async |client| {
         let serving = smol::spawn(serve(client, Arc::clone(&catalogue)));
+        let watching = monitor.map(|monitor| {
+            let address = monitor.address();
+            (address, smol::spawn(monitor.run(client.clone())))
+        });
         let work = async {
             introduce(client, output).await?;
+            if let Some((address, _)) = &watching {
+                let object = json!({"kind": "metrics", "address": address, "url": format!("http://{address}/metrics")});
+                output.line(format!("Metrics at http://{address}/metrics, and marketplace top --metrics {address}"), &object)?;
+            }
             if !is_first {
                 let report = client.bootstrap().await?;
                 let known = report.known;
@@ -44,10 +55,21 @@ pub async fn node(args: &NodeArgs, output: Output) -> Result<Exit, Error> {
         };
         let result = until(&mut interrupt, work).await;
         serving.cancel().await;
+        if let Some((_, watching)) = watching {
+            watching.cancel().await;
+        }
         output.line("Stopped.", &json!({"kind": "stopped"}))?;
         result
     })
     .await
+}
+
+/// A monitor, if one is wanted. It listens before anything else is done: a port that is taken is to be known.
+async fn monitor(address: Option<SocketAddr>) -> Result<Option<Monitor>, Error> {
+    match address {
+        Some(address) => Ok(Some(Monitor::bind(address, MonitorLimits::default()).await?)),
+        None => Ok(None),
+    }
 }
 
 /// Does the work and then waits; ends at Ctrl-C, in the middle of the work too.

@@ -9,7 +9,7 @@ mod server;
 mod store;
 
 pub use api::{Found, PackageApi};
-pub use server::{Server, ServerError, ServerLimits};
+pub use server::{Server, ServerLimits};
 pub use store::{Store, StoreError};
 
 /// The most packages of one answer.

@@ -1,39 +1,27 @@
 //! The registry's HTTP server, on smol.
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dragnet_core::Key;
-use http::header::{ALLOW, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, RETRY_AFTER};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use http::header::{ALLOW, ETAG, HeaderValue, IF_NONE_MATCH, RETRY_AFTER};
+use http::{HeaderMap, Method, Request, StatusCode};
+use hyper::body::Incoming;
 use serde_json::json;
 use smol::lock::Semaphore;
-use smol::net::{TcpListener, TcpStream};
-use smol_hyper::rt::{FuturesIo, SmolTimer};
-use tracing::{debug, warn};
+use tracing::warn;
 use url::form_urlencoded;
 
 use super::RESULTS_MAX;
 use super::store::{Store, StoreError};
 use crate::package::Package;
 use crate::question::Question;
+use crate::web::{self, Answer, ServerError, json_answer};
 
-/// The longest head of a request, in bytes. A question has at most 2 kB, which may be percent-encoded.
-const HEAD_BYTES_MAX: usize = 16 << 10;
-/// The most header lines of a request.
-const HEADERS_MAX: usize = 64;
 /// Packages of an answer to a request that does not say.
 const RESULTS: usize = 20;
-/// A pause after an error of the listener: most often there is no descriptor left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// What strangers may take of a registry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -62,32 +50,8 @@ impl Default for ServerLimits {
 /// A registry that listens, and answers while it is [run](Self::run).
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
-    address: SocketAddr,
-    limits: ServerLimits,
+    server: web::Server,
     registry: Arc<Registry>,
-}
-
-/// Why a registry does not listen.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServerError {
-    /// Somebody else does.
-    #[error(
-        "cannot listen on {address}: the port is taken; end the other program, or take port 0 for a free one"
-    )]
-    Taken {
-        /// Where.
-        address: SocketAddr,
-    },
-    /// It cannot be done.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
 }
 
 impl Server {
@@ -97,69 +61,26 @@ impl Server {
     ///
     /// When that cannot be done.
     pub async fn bind(address: SocketAddr, store: Store, limits: ServerLimits) -> Result<Self, ServerError> {
-        let error = |source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => ServerError::Taken { address },
-            _ => ServerError::Listen { address, source },
-        };
-        let listener = TcpListener::bind(address).await.map_err(error)?;
-        let address = listener.local_addr().map_err(error)?;
-        let registry =
-            Registry { store: Arc::new(store), searches: Arc::new(Semaphore::new(limits.searches)) };
-        Ok(Self { listener, address, limits, registry: Arc::new(registry) })
+        let ServerLimits { connections, head, connection, searches } = limits;
+        let server = web::Server::bind(address, web::Limits { connections, head, connection }).await?;
+        let registry = Registry { store: Arc::new(store), searches: Arc::new(Semaphore::new(searches)) };
+        Ok(Self { server, registry: Arc::new(registry) })
     }
 
     /// Where it listens.
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// Answers whoever comes. Never ends; dropped, it takes its connections along.
     pub async fn run(self) -> Infallible {
-        let connections = Arc::new(Semaphore::new(self.limits.connections));
-        // Its tasks end with it.
-        let executor = smol::Executor::new();
-        let accepting = async {
-            loop {
-                let place = connections.acquire_arc().await;
-                match self.listener.accept().await {
-                    Ok((stream, peer)) => {
-                        let (registry, limits) = (Arc::clone(&self.registry), self.limits);
-                        let talking = async move {
-                            if let Err(error) = converse(stream, registry, limits).await {
-                                debug!(%peer, %error, "a connection ended badly");
-                            }
-                            drop(place);
-                        };
-                        executor.spawn(talking).detach();
-                    }
-                    Err(error) => {
-                        warn!(%error, "no connection could be accepted");
-                        smol::Timer::after(ACCEPT_PAUSE).await;
-                    }
-                }
-            }
+        let registry = self.registry;
+        let answering = move |request| {
+            let registry = Arc::clone(&registry);
+            async move { registry.answer(&request).await }
         };
-        executor.run(accepting).await
+        self.server.run(answering).await
     }
-}
-
-/// Answers one connection until it ends, or its time is up.
-async fn converse(stream: TcpStream, registry: Arc<Registry>, limits: ServerLimits) -> hyper::Result<()> {
-    let answering = service_fn(move |request: Request<Incoming>| {
-        let registry = Arc::clone(&registry);
-        async move { Ok::<_, Infallible>(registry.answer(&request).await) }
-    });
-    let talking = http1::Builder::new()
-        .timer(SmolTimer::new())
-        .header_read_timeout(limits.head)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
-        .serve_connection(FuturesIo::new(stream), answering);
-    let late = async {
-        smol::Timer::after(limits.connection).await;
-        Ok(())
-    };
-    smol::future::or(talking, late).await
 }
 
 /// What connections share.
@@ -168,8 +89,6 @@ struct Registry {
     store: Arc<Store>,
     searches: Arc<Semaphore>,
 }
-
-type Answer = Response<Full<Bytes>>;
 
 /// Why a request is not answered with packages, to be told as JSON.
 enum Refusal {
@@ -262,13 +181,6 @@ fn found(packages: &[Package], headers: &HeaderMap) -> Answer {
         json_answer(StatusCode::OK, body)
     };
     answer.headers_mut().insert(ETAG, tag);
-    answer
-}
-
-fn json_answer(status: StatusCode, body: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }
 
