@@ -57,6 +57,7 @@ pub(crate) use store::{Answer, Cache, Hit};
 /// that wants more than it holds. For how long, and how many: [`CacheConfig`](crate::CacheConfig).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum CachePolicy {
     /// Asks the network by itself, and shares nothing.
     #[default]

@@ -42,6 +42,7 @@
 /// counted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Delivery {
     /// The first valid item of each id, as soon as it comes. Later ones are not compared with it.
     #[default]
@@ -78,6 +79,7 @@ pub enum Delivery {
 /// [`QueryStats::withheld`](crate::QueryStats::withheld).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Agreement {
     /// One will do: the routes are so many chances to find the truth.
     #[default]

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 /// IPFS and libp2p networks hash both peer ids and record keys with SHA-256 before they compare them,
 /// and so does [`Key::of`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Key([u8; 32]);
 
 impl Key {

@@ -100,7 +100,7 @@ pub mod prometheus;
 mod query;
 #[cfg(feature = "record")]
 pub mod record;
-mod state;
+pub mod state;
 mod stats;
 mod time;
 mod timers;

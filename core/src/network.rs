@@ -54,6 +54,7 @@ pub trait Network: Sized + 'static {
 
 /// One of the networks that a query asks at once; see [`Network::source`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Source(pub u16);
 
 /// One answer. Two items with one id are the same answer: a query delivers it once. They may yet

@@ -299,6 +299,7 @@ impl<N: Network> fmt::Debug for Route<N> {
 /// The limits and the pace of one query.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct QueryConfig {
     /// The query ends at latest this long after its start. 10 s.
     pub timeout: Duration,
@@ -477,6 +478,7 @@ impl Default for QueryConfig {
 /// Why a query ended. None of these is an error.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Reason {
     /// `max_results` items were delivered.
     EnoughResults,

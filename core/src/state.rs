@@ -1,5 +1,22 @@
 //! What an engine knows that outlives its queries, as plain values: to be saved and restored, or to go on
 //! from.
+//!
+//! Three steps lead from one process to the next, and each may be taken without those after it:
+//!
+//! 1. [`QueryEngine::export`](crate::QueryEngine::export) gives an [`EngineState`], and
+//!    [`restore`](crate::QueryEngine::restore) takes it in.
+//! 2. `SavedState` (feature `serde`) can be serialised, in whatever form: the validators and selectors of
+//!    kept answers stand in it by names, `Judges`.
+//! 3. `StateDirectory` (feature `state`) keeps values as files, in a `Format` with a version and a checksum.
+
+#[cfg(feature = "state")]
+mod directory;
+#[cfg(feature = "state")]
+mod format;
+#[cfg(feature = "serde")]
+mod judges;
+#[cfg(feature = "serde")]
+mod saved;
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -8,6 +25,15 @@ use core::time::Duration;
 use crate::network::{Network, Source};
 use crate::query::{Query, Reason};
 use crate::time::Time;
+
+#[cfg(feature = "state")]
+pub use directory::{StateDirectory, StateError};
+#[cfg(feature = "state")]
+pub use format::{Damage, Format, Saved, Unencodable};
+#[cfg(feature = "serde")]
+pub use judges::Judges;
+#[cfg(feature = "serde")]
+pub use saved::{SAVED_VERSION, SavedState};
 
 /// What outlives the queries of an engine: how peers have behaved, what the network has been like, and the
 /// answers that are kept.
@@ -32,6 +58,7 @@ pub struct EngineState<N: Network> {
 
 /// What is known of a peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PeerState<P> {
     /// Who.
     pub peer: P,
@@ -51,6 +78,7 @@ pub struct PeerState<P> {
 
 /// What the network has been like lately, over all queries.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ConditionsState {
     /// Recent response times, in nanoseconds.
     pub response_times: Distribution,
@@ -62,6 +90,7 @@ pub struct ConditionsState {
 
 /// The buckets of a [`Histogram`](crate::Histogram).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Distribution {
     /// The values in each bucket, the least first: eight buckets for each power of two. At most 496 are
     /// read.
@@ -126,6 +155,7 @@ pub struct Checkpoint<N: Network> {
 
 /// Where the numbers stand that an engine draws, or counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Position {
     /// The generation of new [`RequestId`](crate::RequestId)s, which no earlier one had.
     pub generation: u32,

@@ -12,6 +12,7 @@ use crate::engine::QueryEngine;
 use crate::network::Network;
 use crate::output::StartError;
 use crate::query::{Query, QueryId, QueryStats};
+use crate::state::EngineState;
 use crate::stats::{Metrics, PeerRanking, PeerReport, QueryReport};
 
 /// Asks queries of one [`Driver`](super::Driver). Cheap to clone, and may be used from any thread.
@@ -99,6 +100,17 @@ impl<N: Network> Client<N> {
     /// [`DriverGone`] if the driver has returned or was dropped.
     pub async fn ranking(&self, max: usize) -> Result<PeerRanking<N::Peer>, DriverGone> {
         self.shared.ask(|reply| Command::Ranking { max, reply }).await.ok_or(DriverGone)
+    }
+
+    /// What the engine knows that outlives its queries: to be saved, and taken in by
+    /// [`Driver::restore`](super::Driver::restore) in another process. Nothing stops for it.
+    ///
+    /// # Errors
+    ///
+    /// [`DriverGone`] if the driver has returned or was dropped: ask before
+    /// [`shutdown`](Self::shutdown), or ask [`Driver::export`](super::Driver::export).
+    pub async fn export(&self) -> Result<EngineState<N>, DriverGone> {
+        self.shared.ask(|reply| Command::Export { reply }).await.ok_or(DriverGone)
     }
 
     /// Bars a peer that the application knows to be bad: no query contacts it for

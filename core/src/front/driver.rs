@@ -5,6 +5,7 @@ use core::future::Future;
 use core::hash::{BuildHasherDefault, Hasher};
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::sync::Arc;
 
 use async_channel::{Sender, TrySendError};
@@ -19,6 +20,7 @@ use crate::engine::QueryEngine;
 use crate::network::Network;
 use crate::output::{Found, Output};
 use crate::query::{Outcome, Query, QueryId, QueryStats, Reason, Route};
+use crate::state::{EngineState, RestoreError, Restored};
 use crate::time::Time;
 
 /// Rounds of one poll, each of at most one command, one cancellation and one event of the transport.
@@ -155,6 +157,29 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         &self.engine
     }
 
+    /// What is known that outlives the queries, as of now: as
+    /// [`Client::export`](super::Client::export) gives it, for whoever owns the driver.
+    pub fn export(&self) -> EngineState<T::Network> {
+        self.engine.export(self.clock.now())
+    }
+
+    /// Takes in what another engine knew `away` before now: see
+    /// [`QueryEngine::restore`](crate::QueryEngine::restore). To be done before the driver is polled for
+    /// the first time.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError::NotFresh`] if the engine has started a query, or knows anything.
+    pub fn restore(
+        &mut self,
+        state: EngineState<T::Network>,
+        away: Duration,
+    ) -> Result<Restored, RestoreError> {
+        let restored = self.engine.restore(self.clock.now(), state, away)?;
+        self.shared.publish(self.engine.metrics());
+        Ok(restored)
+    }
+
     /// The clock.
     pub const fn clock(&self) -> &C {
         &self.clock
@@ -231,6 +256,9 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             }
             Command::Ranking { max, reply } => {
                 let _ = reply.send(self.engine.ranking(now, max));
+            }
+            Command::Export { reply } => {
+                let _ = reply.send(self.engine.export(now));
             }
             Command::Bar { peer, reply } => {
                 let is_barred = self.engine.bar(now, peer);

@@ -12,6 +12,7 @@ use super::FrontConfig;
 use crate::network::Network;
 use crate::output::{Found, StartError};
 use crate::query::{Outcome, Query, QueryId, QueryStats};
+use crate::state::EngineState;
 use crate::stats::{Metrics, PeerRanking, PeerReport, QueryReport};
 
 /// What a client tells the driver.
@@ -22,6 +23,7 @@ pub(super) enum Command<N: Network> {
     Peers { reply: oneshot::Sender<Vec<PeerReport<N::Peer>>> },
     Queries { max: usize, reply: oneshot::Sender<Vec<QueryReport<N>>> },
     Ranking { max: usize, reply: oneshot::Sender<PeerRanking<N::Peer>> },
+    Export { reply: oneshot::Sender<EngineState<N>> },
     Bar { peer: N::Peer, reply: oneshot::Sender<bool> },
 }
 

@@ -13,5 +13,6 @@ mod pacing;
 mod presets;
 mod reputation;
 mod sharing;
+mod state;
 mod view;
 mod walks;

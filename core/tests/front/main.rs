@@ -17,5 +17,6 @@ mod queries;
 mod saturation;
 mod scale;
 mod shutdown;
+mod state;
 mod threads;
 mod wake_ups;
