@@ -69,6 +69,8 @@
 //! | `record` | no | the flight recorder, [`record`]; needs `std` |
 //! | `conformance` | no | a test suite for any [`Transport`](front::Transport) |
 //! | `prometheus` | no | the engine's metrics for [Prometheus](https://prometheus.io); needs `std` |
+//! | `serde` | no | `Serialize` and `Deserialize` for query settings, and [`state`] that can be serialised |
+//! | `state` | no | [`state`] kept as files; needs `std` |
 //! | `std` | by `futures` | `std::error::Error` sources |
 //!
 //! Without default features the crate is `no_std` and needs only `alloc`.

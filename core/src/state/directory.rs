@@ -292,7 +292,10 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_secs(1);
         directory.save("numbers", FORMAT, &std::vec![1u32, 2], now).unwrap();
         let bytes = FORMAT.encode(&std::vec![3u32; 100], now).unwrap();
-        let full = || OpenOptions::new().write(true).open("/dev/full");
+        let full = || {
+            fs::write(place.join("numbers.new"), b"as far as there was room")?;
+            OpenOptions::new().write(true).open("/dev/full")
+        };
         let error = directory.write_by("numbers", &place.join("numbers.new"), full, &bytes).unwrap_err();
         assert!(
             matches!(&error, StateError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull),
