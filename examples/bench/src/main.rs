@@ -1,7 +1,14 @@
 //! `dragnet-bench`: comparisons, each a command. What they have shown stands in `BENCHMARKS.md`.
 
+mod chart;
+mod engines;
+mod front;
+mod hand_written;
 mod live;
+mod markdown;
 mod policies;
+mod progress;
+mod work;
 
 use std::process::ExitCode;
 
@@ -17,6 +24,12 @@ struct Args {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Compares what one event costs, and a query holds, with so many live: the engine, libp2p-kad, and the
+    /// design that one writes by hand.
+    Engines(engines::Args),
+    /// Compares results and queries per second through driver, channel and handle with the design that one
+    /// writes by hand.
+    Front(front::Args),
     /// Compares lookups by libp2p-kad and by ours in a network of real nodes on this machine.
     Live(live::Args),
     /// Compares the engine's policies with fixed timeouts, in a simulated network with dead or slow peers.
@@ -25,6 +38,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
+        Command::Engines(args) => engines::run(&args),
+        Command::Front(args) => front::run(&args),
         Command::Live(args) => live::run(&args),
         Command::Policies(args) => policies::run(&args),
     };

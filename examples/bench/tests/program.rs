@@ -37,6 +37,49 @@ fn settings_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn engines_prints_a_row_for_every_engine_draws_the_charts_and_renews_the_table() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = folder.path().join("page.md");
+    std::fs::write(&page, "before\n<!-- engines -->\n<!-- /engines -->\nafter\n").expect("written");
+    let (charts, page_arg) = (folder.path().join("charts"), page.to_str().expect("text"));
+    let small = ["engines", "--live", "5,20", "--rounds", "1", "--round-ms", "1", "--json"];
+    let output =
+        bench(&[&small[..], &["--chart", charts.to_str().expect("text"), "--write", page_arg]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    let rows = report["rows"].as_array().expect("rows");
+    let expected = [5, 20].map(|live| ["dragnet", "libp2p-kad", "hand-written"].map(|engine| (live, engine)));
+    let named = rows.iter().map(|row| (row["live"].as_u64().unwrap(), row["engine"].as_str().unwrap()));
+    assert_eq!(named.collect::<Vec<_>>(), expected.as_flattened());
+    for row in rows {
+        for figure in ["ns_per_event", "bytes_per_query"] {
+            assert!(row[figure].as_f64().is_some_and(|figure| figure > 0.0), "{figure} of {row}");
+        }
+    }
+    for chart in ["cost-per-event.svg", "memory-per-query.svg"] {
+        let svg = std::fs::read_to_string(charts.join(chart)).expect("the chart");
+        assert!(svg.starts_with("<svg") && svg.contains("hand-written, 20 live queries"), "{svg}");
+    }
+    let page = std::fs::read_to_string(&page).expect("the page");
+    assert!(page.starts_with("before\n") && page.ends_with("after\n") && page.contains("ns/event"), "{page}");
+}
+
+#[test]
+fn front_prints_a_row_for_everybody_each_kind_of_work_and_each_number_of_handles() {
+    let output = bench(&["front", "--handles", "1,7", "--results", "300", "--rounds", "1", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    let rows = report["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), 3 * 2 * 3, "works, numbers of handles, and who");
+    for row in rows {
+        for figure in ["ns_per_result", "results_per_second", "queries_per_second"] {
+            assert!(row[figure].as_f64().is_some_and(|figure| figure > 0.0), "{figure} of {row}");
+        }
+    }
+    assert_eq!(report["ratios"].as_array().map(Vec::len), Some(3 * 2));
+}
+
+#[test]
 fn live_prints_a_row_for_every_condition_and_client() {
     let small = ["--nodes", "5", "--lookups", "3", "--concurrency", "1,2", "--rounds", "1", "--json"];
     let output = bench(&[&["live", "--conditions", "healthy,lying"], &small[..]].concat());
