@@ -313,6 +313,12 @@ impl<N: Network> QueryEngine<N> {
         self.queries.len() > 0
     }
 
+    /// The query in whose name a contact or lookup is in flight.
+    #[cfg(feature = "futures")]
+    pub(crate) fn asker_of(&self, RequestId { slot, generation }: RequestId) -> Option<QueryId> {
+        self.contacts.get(slot, generation).map(|contact| self.asker(contact.work))
+    }
+
     /// What the live queries hold: all of it zero when no query lives and the outputs are drained.
     pub fn live_state(&self) -> LiveState {
         LiveState {

@@ -94,12 +94,16 @@ fn each_query_has_a_span_with_its_name_and_its_end() {
     assert_eq!(span["span"], "query");
     assert_eq!(span["query_id"], id.to_string());
     assert_eq!(span["request"], "\"a question\"");
-    assert_eq!((span["results"].as_str(), span["reason"].as_str()), ("2", "exhausted"));
+    assert_eq!((span["peers"].as_str(), span["results"].as_str()), ("2", "2"));
+    assert_eq!(span["reason"], "exhausted");
 
     let named = |name| kept.events.iter().filter(|(_, fields)| fields["message"] == name).collect::<Vec<_>>();
     assert_eq!(named("contact").len(), 2);
     assert!(named("contact").iter().all(|(span, fields)| *span == Some(1) && fields.contains_key("peer")));
-    assert_eq!((named("reply").len(), named("failure").len()), (1, 1));
+    for name in ["reply", "failure"] {
+        let [(span, fields)] = named(name)[..] else { panic!("{} of {name}", named(name).len()) };
+        assert_eq!((*span, fields.contains_key("request")), (Some(1), true), "{name}");
+    }
     let ended = named("ended");
     assert_eq!(ended.len(), 1);
     assert_eq!((ended[0].0, ended[0].1["contacted"].as_str()), (Some(1), "2"));

@@ -119,7 +119,7 @@ impl<N: Network> QueryEngine<N> {
         });
     }
 
-    fn asker(&self, work: u32) -> crate::query::QueryId {
+    pub(super) fn asker(&self, work: u32) -> crate::query::QueryId {
         let mut queries = self.works[work].queries.iter().map(|&query| &self.queries[query]);
         // One that lives, rather than one that has ended and left a refresh behind.
         let first = queries.next().expect("work ends with its last query");

@@ -1,5 +1,7 @@
 //! The one future that does the work.
 
+mod spans;
+
 use core::fmt;
 use core::future::Future;
 use core::hash::{BuildHasherDefault, Hasher};
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use async_channel::{Sender, TrySendError};
 use futures::future::FusedFuture;
 use hashbrown::HashMap;
-use tracing::{Level, Span, debug, enabled, field, info, info_span};
+use tracing::{Span, debug, field};
 
 use super::clock::{Clock, SystemClock};
 use super::shared::{Admission, Command, Inbox, QueryState, Shared, Start};
@@ -274,14 +276,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             return end_unstarted(admission, &state, &items);
         }
         self.name_candidates(&mut query);
-        let request = &query.request;
-        let span = info_span!(
-            "query",
-            query_id = field::Empty,
-            ?request,
-            results = field::Empty,
-            reason = field::Empty
-        );
+        let span = spans::of(&query.request);
         let id = match self.engine.start(now, query) {
             Ok(id) => id,
             Err(error) => {
@@ -314,29 +309,15 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     }
 
     fn take(&mut self, now: Time, event: Event<T::Network>) {
+        self.say_event(&event);
         match event {
-            Event::Sent { request } => {
-                debug!(%request, "sent");
-                self.engine.handle_sent(now, request);
-            }
-            Event::Reply { request, reply } => {
-                let (items, closer, providers) =
-                    (reply.items.len(), reply.closer.len(), reply.providers.len());
-                debug!(%request, items, closer, providers, invalid = reply.invalid, "reply");
-                self.engine.handle_reply(now, request, reply);
-            }
-            Event::Failure { request, failure } => {
-                debug!(%request, ?failure, "failure");
-                self.engine.handle_failure(now, request, failure);
-            }
+            Event::Sent { request } => self.engine.handle_sent(now, request),
+            Event::Reply { request, reply } => self.engine.handle_reply(now, request, reply),
+            Event::Failure { request, failure } => self.engine.handle_failure(now, request, failure),
             Event::Progress { request, from, reply } => {
-                debug!(%request, ?from, items = reply.items.len(), "progress");
                 self.engine.handle_progress(now, request, from, reply);
             }
-            Event::Done { request, totals } => {
-                debug!(%request, ?totals, "done");
-                self.engine.handle_done(now, request, totals);
-            }
+            Event::Done { request, totals } => self.engine.handle_done(now, request, totals),
         }
         self.drain();
     }
@@ -366,11 +347,11 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Contact { request, query, peer, step, ask } => {
-                    self.say(query, || debug!(%request, ?peer, ?step, "contact"));
+                    self.say(Some(query), || debug!(%request, ?peer, ?step, "contact"));
                     self.transport.contact(Contact { request, query, peer, step, ask });
                 }
                 Output::Lookup { request, query, route, source, ask } => {
-                    self.say(query, || debug!(%request, route, source = source.0, "lookup"));
+                    self.say(Some(query), || debug!(%request, route, source = source.0, "lookup"));
                     self.transport.lookup(Lookup { request, query, route, source, ask });
                 }
                 Output::Release { request } => {
@@ -400,25 +381,11 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             self.publish();
         }
         let Some(live) = self.live.remove(&query) else { return };
-        live.span.record("results", outcome.results);
-        live.span.record("reason", field::display(outcome.reason));
-        live.span.in_scope(|| {
-            let QueryStats { contacted, replied, failed, total, .. } = outcome.stats;
-            info!(results = outcome.results, reason = %outcome.reason, contacted, replied, failed, ?total, "ended");
-        });
+        spans::end(&live.span, &outcome);
         // Who sees the stream end finds the outcome set, and a place for the next query free.
         drop(live.admission);
         live.state.ended(outcome);
         drop(live.items);
-    }
-
-    /// Logs something inside a query's span, if anybody listens.
-    fn say(&self, query: QueryId, log: impl FnOnce()) {
-        if enabled!(Level::DEBUG)
-            && let Some(live) = self.live.get(&query)
-        {
-            live.span.in_scope(log);
-        }
     }
 
     /// Publishes the metrics if it is time to; otherwise when it will be.
