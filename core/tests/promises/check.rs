@@ -20,7 +20,7 @@ pub(crate) type Verdict = Result<(), String>;
 /// What is checked when nothing else is wanted: the same each time, so that nobody is stopped by what his
 /// change did not bring about. `.ci/run explore` draws other seeds.
 pub(crate) const FIRST: u64 = 0;
-pub(crate) const CASES: u64 = 400;
+pub(crate) const CASES: u64 = 256;
 
 /// Checks a property on `PROPTEST_CASES` scenarios. The seed of the first is `PROPTEST_RNG_SEED`, or
 /// [`FIRST`], and each one's is the last one's plus one: so a failing seed alone brings its case
