@@ -94,6 +94,21 @@ pub struct SharedArgs {
     pub cargo_metadata: bool,
 }
 
+/// A recording of what the node's queries were told.
+#[derive(Args, Debug, Clone, Default)]
+pub struct RecordArgs {
+    /// Record what this node's queries are told into this file, for `dragnet-sim replay`. What was found is left out;
+    /// the node's peers and their answers' times are in it.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Bytes that the recording takes at most: FILE, and FILE.1 with what came before it.
+    #[arg(long, default_value_t = 64 << 20, value_name = "BYTES", requires = "record")]
+    pub record_max: u64,
+    /// Record the searched words too.
+    #[arg(long, requires = "record")]
+    pub record_words: bool,
+}
+
 /// The settings of `node`.
 #[derive(Args, Debug, Clone)]
 pub struct NodeArgs {
@@ -107,6 +122,9 @@ pub struct NodeArgs {
     /// The Kademlia protocol that the network speaks.
     #[arg(long, default_value = KAD_PROTOCOL, value_name = "NAME")]
     pub protocol: String,
+    /// What to record.
+    #[command(flatten)]
+    pub recording: RecordArgs,
     /// What to share.
     #[command(flatten)]
     pub shared: SharedArgs,
@@ -139,11 +157,14 @@ pub struct SearchArgs {
     pub boot: Vec<String>,
     /// Search a network or a registry beside others, such as `main=/ip4/192.0.2.1/tcp/4001/p2p/12D3…` or
     /// `crates=https://registry.example/`; may be repeated.
-    #[arg(long, value_name = "NAME=ADDR", conflicts_with_all = ["boot", "packages", "cargo_metadata"])]
+    #[arg(long, value_name = "NAME=ADDR", conflicts_with_all = ["boot", "packages", "cargo_metadata", "record"])]
     pub source: Vec<SourceArg>,
     /// The Kademlia protocol that the networks speak.
     #[arg(long, default_value = KAD_PROTOCOL, value_name = "NAME")]
     pub protocol: String,
+    /// What to record.
+    #[command(flatten)]
+    pub recording: RecordArgs,
     /// Search these packages of one's own before the network's.
     #[command(flatten)]
     pub shared: SharedArgs,

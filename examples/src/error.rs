@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use dragnet_core::StartError;
 use dragnet_core::front::DriverGone;
+use dragnet_core::record::WriteError;
 use dragnet_libp2p::{BootstrapError, CommandError, NodeError, PublishError};
 
 use crate::args::ArgumentError;
@@ -60,6 +61,9 @@ pub enum Error {
     /// A server that does not listen.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// A recording that cannot be begun.
+    #[error(transparent)]
+    Record(#[from] WriteError),
     /// A key or a value that is none.
     #[error(transparent)]
     Argument(#[from] ArgumentError),
@@ -111,6 +115,7 @@ impl Error {
             | Self::Federation(_)
             | Self::Store(_)
             | Self::Server(_)
+            | Self::Record(_)
             | Self::Argument(_)
             | Self::Start(_)
             | Self::Publish { .. } => 2,

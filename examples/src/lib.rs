@@ -13,7 +13,7 @@
 //! | [`registry`] | a centralised registry of packages by HTTP: its server, and how it is asked |
 //! | [`monitor`] | a node seen from outside: its metrics and its state by HTTP |
 //! | [`web`] | an HTTP server, which registry and monitor share |
-//! | [`peer`], [`announce`] | a node in this process; announcing many keys |
+//! | [`peer`], [`recording`], [`announce`] | a node in this process; its flight recorder; announcing many keys |
 //! | [`commands`], [`demo`] | what the command line does |
 //! | [`cli`], [`args`], [`output`], [`table`], [`duration`], [`error`], [`signals`] | the command line itself |
 
@@ -32,6 +32,7 @@ pub mod output;
 pub mod package;
 pub mod peer;
 pub mod question;
+pub mod recording;
 pub mod registry;
 pub mod signals;
 pub mod source;

@@ -8,8 +8,9 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, kad};
 use smol::Task;
 
-use crate::cli::NetworkArgs;
+use crate::cli::{NetworkArgs, RecordArgs};
 use crate::error::Error;
+use crate::recording::{self, Writing};
 
 /// The largest message of the DHT in networks other than our own, in bytes: what go-libp2p takes.
 const FOREIGN_PACKET_BYTES_MAX: usize = 4 << 20;
@@ -19,6 +20,7 @@ pub struct Peer {
     /// Asks and publishes by it.
     pub client: Client,
     running: Task<()>,
+    writing: Option<Writing>,
 }
 
 impl Peer {
@@ -29,7 +31,17 @@ impl Peer {
     /// A bad address or protocol name, an occupied port.
     pub fn start(builder: NodeBuilder) -> Result<Self, NodeError> {
         let (node, client) = builder.build()?;
-        Ok(Self { client, running: smol::spawn(node) })
+        Ok(Self { client, running: smol::spawn(node), writing: None })
+    }
+
+    /// The same, recorded if that was asked for.
+    ///
+    /// # Errors
+    ///
+    /// As of [`start`](Self::start), or a file that cannot be written.
+    pub fn start_recorded(builder: NodeBuilder, args: &RecordArgs) -> Result<Self, Error> {
+        let (builder, writing) = recording::record(builder, args)?;
+        Ok(Self { writing: Some(writing), ..Self::start(builder)? })
     }
 
     /// A node that only asks, in the network that a command line names, once a peer has answered it.
@@ -38,8 +50,18 @@ impl Peer {
     ///
     /// A bad address or protocol name, or nobody who answers.
     pub async fn join(network: &NetworkArgs) -> Result<Self, Error> {
+        Self::join_recorded(network, &RecordArgs::default()).await
+    }
+
+    /// The same, recorded if that was asked for.
+    ///
+    /// # Errors
+    ///
+    /// As of [`join`](Self::join), or a file that cannot be written.
+    pub async fn join_recorded(network: &NetworkArgs, args: &RecordArgs) -> Result<Self, Error> {
         let builder = boot(builder(&network.protocol), &network.boot);
-        let peer = Self::start(builder.configure(|config| config.mode = Some(kad::Mode::Client)))?;
+        let builder = builder.configure(|config| config.mode = Some(kad::Mode::Client));
+        let peer = Self::start_recorded(builder, args)?;
         match peer.client.bootstrap().await {
             Ok(_report) => Ok(peer),
             Err(error) => {
@@ -64,6 +86,9 @@ impl Peer {
     pub async fn stop(self) {
         self.client.shutdown().await;
         self.running.await;
+        if let Some(writing) = self.writing {
+            writing.finish().await;
+        }
     }
 }
 

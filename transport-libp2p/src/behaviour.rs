@@ -157,6 +157,15 @@ impl Behaviour {
         (behaviour, client)
     }
 
+    /// Records what the query engine is told from now on; see [`recorder`](crate::recorder). Until the behaviour is
+    /// dropped or shut down.
+    #[cfg(feature = "record")]
+    pub fn record(&mut self, recorder: dragnet_core::record::Recorder<Libp2p>) {
+        if let Some(driver) = &mut self.driver {
+            driver.record(recorder);
+        }
+    }
+
     /// Tells where a peer of the DHT can be dialled. It is also where every
     /// [`bootstrap`](Client::bootstrap) begins.
     pub fn add_address(&mut self, peer: PeerId, address: Multiaddr) {
@@ -388,7 +397,7 @@ impl Behaviour {
 }
 
 /// 32 bytes from the machine's random number generator, by way of a key that nobody uses.
-fn random_seed() -> [u8; 32] {
+pub(crate) fn random_seed() -> [u8; 32] {
     let pair = Keypair::generate_ed25519().try_into_ed25519().expect("it was made as an ed25519 key");
     pair.secret().as_ref().try_into().expect("an ed25519 secret has 32 bytes")
 }

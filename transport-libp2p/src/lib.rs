@@ -52,6 +52,8 @@ pub mod prometheus;
 mod publish;
 pub mod query;
 mod reach;
+#[cfg(feature = "record")]
+mod record;
 mod schedule;
 mod serve;
 mod store;
@@ -68,6 +70,8 @@ pub use exchange::FetchItem;
 pub use handles::{ProvideHandle, Publication, PutHandle};
 pub use network::{Answer, AnswerId, Ask, Libp2p, provider_key, record_key};
 pub use node::{Node, NodeBuilder, encrypted};
+#[cfg(feature = "record")]
+pub use record::recorder;
 pub use serve::{Question, Questions};
 
 /// The code in the documents of the repository compiles, and what can be run there runs.

@@ -121,6 +121,8 @@ impl Node {
             connections_max: 1024,
             transport: None,
             swarm: swarm::Config::without_executor(),
+            #[cfg(feature = "record")]
+            recorder: None,
         }
     }
 
@@ -216,6 +218,8 @@ pub struct NodeBuilder {
     connections_max: u32,
     transport: Option<Boxed<(PeerId, StreamMuxerBox)>>,
     swarm: swarm::Config,
+    #[cfg(feature = "record")]
+    recorder: Option<dragnet_core::record::Recorder<crate::network::Libp2p>>,
 }
 
 impl NodeBuilder {
@@ -291,6 +295,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Records what the query engine is told, until the node is gone; see [`recorder`](crate::recorder).
+    #[cfg(feature = "record")]
+    pub fn record(mut self, recorder: dragnet_core::record::Recorder<crate::network::Libp2p>) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
     /// Builds the node, and begins to listen.
     ///
     /// # Errors
@@ -317,6 +328,10 @@ impl NodeBuilder {
             }
         };
         let (mut dragnet, client) = Behaviour::new(local, config);
+        #[cfg(feature = "record")]
+        if let Some(recorder) = self.recorder {
+            dragnet.record(recorder);
+        }
         for (peer, address) in boot {
             dragnet.add_address(peer, address);
         }

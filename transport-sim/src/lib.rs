@@ -9,6 +9,7 @@ mod executor;
 pub mod experiment;
 mod faults;
 mod fixed;
+pub mod flight;
 pub mod judge;
 mod latency;
 mod log;

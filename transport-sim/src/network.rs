@@ -1,7 +1,9 @@
 //! What the simulated network speaks: its peers, requests and items.
 
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
+use dragnet_core::record::Recordable;
 use dragnet_core::{Invalid, Item, Key, Network, Query, Route, Validator};
 
 use crate::draw::mix;
@@ -18,6 +20,25 @@ impl Network for SimNet {
 
     fn key(peer: &PeerId) -> Key {
         peer.key()
+    }
+}
+
+impl Recordable for SimNet {
+    fn peer_name(peer: &PeerId) -> String {
+        peer.to_string()
+    }
+
+    fn request_kind(request: &Request) -> &'static str {
+        match request {
+            Request::FindPeers(_) => "find peers",
+            Request::Get(_) => "get",
+            Request::GetProviders(_) => "get providers",
+            Request::Search(_) => "search",
+        }
+    }
+
+    fn hash_item<H: Hasher>(item: &SimItem, state: &mut H) {
+        item.hash(state);
     }
 }
 

@@ -1,9 +1,12 @@
 //! The picture of a run: one HTML file that needs nothing else.
 
 mod chart;
+mod flight;
 mod waterfall;
 
 use std::fmt::{self, Write as _};
+
+pub use flight::flight_html;
 
 use crate::experiment::Experiment;
 use crate::judge::Broken;

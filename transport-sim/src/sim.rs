@@ -4,7 +4,8 @@ use std::cell::{Ref, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
-use dragnet_core::front::{self, Client, FrontConfig};
+use dragnet_core::front::{self, Client, Driver, FrontConfig};
+use dragnet_core::record::Recorder;
 use dragnet_core::{EngineConfig, Key, LiveState, Metrics, Query, Time};
 use futures::StreamExt;
 
@@ -172,11 +173,31 @@ impl Sim {
     /// Queries may be given to [`ask`](Self::ask), or to the [`front_client`](Self::front_client) by
     /// tasks of the user's own.
     pub fn front(&mut self, config: FrontConfig, peer: Option<PeerId>) -> ClientId {
+        self.front_with(config, peer, |_| ())
+    }
+
+    /// The same, with a recorder that takes down what its engine is told, until the simulation is dropped.
+    pub fn recorded_front(
+        &mut self,
+        config: FrontConfig,
+        peer: Option<PeerId>,
+        recorder: Recorder<SimNet>,
+    ) -> ClientId {
+        self.front_with(config, peer, |driver| driver.record(recorder))
+    }
+
+    fn front_with(
+        &mut self,
+        config: FrontConfig,
+        peer: Option<PeerId>,
+        prepare: impl FnOnce(&mut Driver<SimTransport, SimClock>),
+    ) -> ClientId {
         let number = self.world.borrow_mut().attach(peer);
         let transport = SimTransport::new(Rc::clone(&self.world), number);
         let clock = SimClock::new(Rc::clone(&self.world), number);
         let (local, seed) = (transport.local(), engine_seed(self.seed, number));
-        let (client, driver) = front::with_config(config, transport, clock, local, seed);
+        let (client, mut driver) = front::with_config(config, transport, clock, local, seed);
+        prepare(&mut driver);
         self.executor.spawn(driver);
         self.clients.push(Asker::Front(client));
         ClientId(number)

@@ -182,6 +182,22 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         Ok(restored)
     }
 
+    /// Records what the engine is told from now on: see [`record`](crate::record). The recording ends when the
+    /// driver has returned or is dropped.
+    #[cfg(feature = "record")]
+    pub fn record(&mut self, recorder: crate::record::Recorder<T::Network>)
+    where
+        T::Network: crate::record::Recordable,
+    {
+        self.engine.record(recorder);
+    }
+
+    /// Ends the recording, if there is one. What was recorded is on its way to the writer.
+    #[cfg(feature = "record")]
+    pub fn stop_recording(&mut self) {
+        self.engine.stop_recording();
+    }
+
     /// The clock.
     pub const fn clock(&self) -> &C {
         &self.clock
@@ -435,6 +451,8 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         if !std::thread::panicking() {
             self.publish();
         }
+        #[cfg(feature = "record")]
+        self.engine.stop_recording();
         self.inbox.commands.close();
         // The clients keep the channel: what is left in it would never be dropped.
         while self.inbox.commands.try_recv().is_ok() {}

@@ -85,7 +85,7 @@ pub use reader::{Ending, OpenError};
 pub use recorded::{Recorded, RecordedItem, RecordedPeer, RecordedRequest};
 pub use recorder::Recorder;
 pub use replay::{Head, Input, Replay, Replayed};
-pub use writer::{RecordState, Recording, Stopped, WriteError, Writer, Written};
+pub use writer::{FileWriter, RecordState, Recording, Stopped, WriteError, Writer, Written};
 
 use crate::network::Network;
 
@@ -145,7 +145,7 @@ pub struct RecordConfig {
     /// So many bytes are never exceeded, both files together. 64 MiB.
     pub bytes_max: u64,
     /// Whether the recording goes on in another file when one is nearly half as large as all may be, and the
-    /// older of two is thrown away: [`Writer::run_to`]. Otherwise it ends when the file is as large as it may
+    /// older of two is thrown away: [`Writer::create`]. Otherwise it ends when the file is as large as it may
     /// be. Yes.
     pub two_files: bool,
     /// Whether items can be recognised. No ([`Bodies::LeftOut`]).

@@ -121,33 +121,26 @@ impl Writer {
         Ok(Written { bytes, end })
     }
 
-    /// Writes to a file, and what was there before is set aside: `FILE` becomes `FILE.1`, if it is a recording.
-    /// So does a recording that goes on in another file
-    /// ([`two_files`](super::RecordConfig::two_files)): the newest part is always at `path`, the one before it
-    /// at `path` with `.1`, and older ones are gone. Each replays by itself.
+    /// Makes the file that the recording goes to; then [`FileWriter::run`] writes it. What was there before is set
+    /// aside, if it is a recording: `FILE` becomes `FILE.1`.
     ///
-    /// When the disk is full, what was written of a block is taken away again, so that the file is whole
-    /// as far as it goes.
+    /// So does a recording that goes on in another file ([`two_files`](super::RecordConfig::two_files)): the newest
+    /// part is always at `path`, the one before it at `path` with `.1`, and older ones are gone. Each replays by
+    /// itself.
     ///
     /// # Errors
     ///
-    /// [`WriteError`], with the path: a file is there that is no recording, or it cannot be made, or not be written
-    /// any more. The recording ends with it.
-    pub fn run_to(self, path: &Path) -> Result<Written, WriteError> {
-        let (path, mut bytes) = (path.to_owned(), 0);
-        let written = set_aside(&path).and_then(|()| {
-            let mut files = Files { file: File::create(&path)?, path: path.clone() };
-            let end = self.write(&mut files, &mut bytes);
-            match &end {
-                Ok(_) => drop(files.file.sync_all()),
-                Err(_) => cut_back(&mut files.file, bytes),
+    /// [`WriteError`], with the path: a file is there that is no recording, or it cannot be made. The recording ends
+    /// with it.
+    pub fn create(self, path: &Path) -> Result<FileWriter, WriteError> {
+        let files = set_aside(path).and_then(|()| Files::create(path));
+        match files {
+            Ok(files) => Ok(FileWriter { writer: self, files }),
+            Err(why) => {
+                self.shared.fail(&why);
+                Err(WriteError { path: Some(path.to_owned()), bytes: 0, why })
             }
-            end
-        });
-        written.map(|end| Written { bytes, end }).map_err(|why| {
-            self.shared.fail(&why);
-            WriteError { path: Some(path), bytes, why }
-        })
+        }
     }
 
     /// Takes messages until there are no more. `bytes` of the file are whole at any time.
@@ -181,6 +174,37 @@ impl Writer {
     }
 }
 
+/// A [`Writer`] that has made its file.
+#[derive(Debug)]
+#[must_use = "nothing is written unless the writer is run"]
+pub struct FileWriter {
+    writer: Writer,
+    files: Files,
+}
+
+impl FileWriter {
+    /// Writes until the recording ends, as [`Writer::run`] does. When the disk is full, what was written of a block
+    /// is taken away again, so that the file is whole as far as it goes.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`], with the path, as soon as something cannot be written. The recording ends with it.
+    pub fn run(self) -> Result<Written, WriteError> {
+        let (Self { writer, mut files }, mut bytes) = (self, 0);
+        match writer.write(&mut files, &mut bytes) {
+            Ok(end) => {
+                // What cannot be synchronised is written all the same.
+                let _ = files.file.sync_all();
+                Ok(Written { bytes, end })
+            }
+            Err(why) => {
+                cut_back(&mut files.file, bytes);
+                Err(WriteError { path: Some(files.path), bytes, why })
+            }
+        }
+    }
+}
+
 struct Stream<W>(W);
 
 impl<W: Write> Sink for Stream<W> {
@@ -193,9 +217,16 @@ impl<W: Write> Sink for Stream<W> {
     }
 }
 
+#[derive(Debug)]
 struct Files {
     file: File,
     path: PathBuf,
+}
+
+impl Files {
+    fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: File::create(path)?, path: path.to_owned() })
+    }
 }
 
 impl Sink for Files {

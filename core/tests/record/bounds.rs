@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use dragnet_core::record::{RecordConfig, RecordState, Stopped};
+use dragnet_core::record::{FileWriter, RecordConfig, RecordState, Stopped};
 
 use crate::kit::{Desk, recorder, replay};
 
@@ -115,7 +115,7 @@ fn the_error_of_a_full_disk_names_the_file() {
     let mut desk = Desk::new();
     desk.engine.record(recorder);
     desk.search(0);
-    let error = writer.run_to("/dev/full".as_ref()).expect_err("it is full");
+    let error = writer.create("/dev/full".as_ref()).and_then(FileWriter::run).expect_err("it is full");
     let said = error.to_string();
     assert!(said.starts_with("/dev/full: the recording ends after 0 bytes: No space left"), "{said}");
     desk.search(1);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dragnet_core::record::{RecordConfig, RecordState, Replay, Stopped};
+use dragnet_core::record::{FileWriter, RecordConfig, RecordState, Replay, Stopped};
 
 use crate::kit::{Desk, recorder, replay};
 
@@ -46,7 +46,7 @@ fn it_goes_on_in_another_file_and_each_replays_by_itself() {
     desk.engine.record(recorder);
     (0..150).for_each(|number| desk.search(number));
     drop(desk);
-    let written = writer.run_to(&folder.file("it")).expect("there is room");
+    let written = writer.create(&folder.file("it")).and_then(FileWriter::run).expect("there is room");
     assert_eq!(written.end, Stopped::Finished);
     let (older, newer) = (read(&folder.file("it.1")), read(&folder.file("it")));
     let bytes = (older.len() + newer.len()) as u64;
@@ -75,7 +75,7 @@ fn one_that_is_never_idle_pauses_at_its_bound_and_goes_on_when_it_is() {
     assert_eq!((recording.state(), recording.gaps()), (RecordState::Recording, 1));
     (0..5).for_each(|number| desk.search(number));
     drop(desk);
-    writer.run_to(&folder.file("it")).expect("there is room");
+    writer.create(&folder.file("it")).and_then(FileWriter::run).expect("there is room");
     let (_, different, ending) = replay(&read(&folder.file("it.1")));
     assert_eq!((different, ending.as_str()), (0, "whole: the file is as large as it may be"));
     let (same, different, ending) = replay(&read(&folder.file("it")));
@@ -122,12 +122,12 @@ fn an_earlier_recording_is_set_aside_and_any_other_file_is_left_alone() {
         desk.engine.record(recorder);
         (0..searches).for_each(|number| desk.search(number));
         drop(desk);
-        writer.run_to(&folder.file("it")).expect("there is room");
+        writer.create(&folder.file("it")).and_then(FileWriter::run).expect("there is room");
     }
     assert!(read(&folder.file("it.1")).len() < read(&folder.file("it")).len());
     fs::write(folder.file("letter"), "dear reader").expect("there is room");
     let (_recorder, writer, recording) = recorder(RecordConfig::default());
-    let error = writer.run_to(&folder.file("letter")).expect_err("it is no recording").to_string();
+    let error = writer.create(&folder.file("letter")).expect_err("it is no recording").to_string();
     assert!(
         error.contains("letter: ") && error.ends_with("the file that is there is not a recording"),
         "{error}"

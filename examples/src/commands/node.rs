@@ -28,7 +28,7 @@ pub async fn node(args: &NodeArgs, output: Output) -> Result<Exit, Error> {
     let catalogue = shared(&args.shared, output).await?;
     let monitor = monitor(args.metrics).await?;
     let builder = args.listen.iter().fold(peer::builder(&args.protocol), |node, at| node.listen(at));
-    let peer = Peer::start(peer::boot(builder, &args.boot))?;
+    let peer = Peer::start_recorded(peer::boot(builder, &args.boot), &args.recording)?;
     let is_first = args.boot.is_empty();
     peer.run(async |client| {
         let serving = smol::spawn(serve(client, Arc::clone(&catalogue)));

@@ -29,7 +29,7 @@ pub async fn search(args: &SearchArgs, output: Output) -> Result<Exit, Error> {
     }
     let own = shared(&args.shared, output).await?;
     let network = NetworkArgs { boot: args.boot.clone(), protocol: args.protocol.clone() };
-    let peer = Peer::join(&network).await?;
+    let peer = Peer::join_recorded(&network, &args.recording).await?;
     peer.run(async |client| {
         let market = Market::new(client.clone(), own);
         let mut search = market.search(&question, config)?;

@@ -1,9 +1,11 @@
 //! Who asks: the same lookups by libp2p-kad, by ours, and by nobody who would have to find the way.
 
 use std::collections::HashMap;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
+use dragnet_core::record::{RecordConfig, WriteError, Written};
 use dragnet_core::{QueryConfig, Reason};
 use dragnet_libp2p::exchange::{self, Outgoing};
 use dragnet_libp2p::kad_messages::{AnswerLimits, Question};
@@ -41,6 +43,8 @@ pub(super) enum Client {
     Delegated,
     /// Ours.
     Driven,
+    /// Ours, with the flight recorder on, and the file written by a thread beside.
+    DrivenRecorded,
     /// Requests to the twenty closest peers, who are known beforehand, through our handler: the ceiling.
     Raw,
 }
@@ -103,8 +107,9 @@ impl Client {
         let run = || match self {
             Self::Libp2pKad => libp2p_kad(network, load, None),
             Self::Libp2pKadTuned => libp2p_kad(network, load, Some(TUNED)),
-            Self::Delegated => ours(network, load, true),
-            Self::Driven => ours(network, load, false),
+            Self::Delegated => ours(network, load, true, false),
+            Self::Driven => ours(network, load, false, false),
+            Self::DrivenRecorded => ours(network, load, false, true),
             Self::Raw => raw(network, load),
         };
         std::thread::scope(|scope| scope.spawn(run).join().map_err(|_| anyhow!("the client has died"))?)
@@ -221,13 +226,14 @@ fn within(total: Duration, load: Load) -> Option<Duration> {
     (total < load.deadline).then_some(total)
 }
 
-fn ours(network: &Network, load: Load, delegated: bool) -> Result<Measured> {
+fn ours(network: &Network, load: Load, delegated: bool, recorded: bool) -> Result<Measured> {
     let keypair = keypair(load);
     let mut config = Config::default();
     config.mode = Some(Mode::Client);
     config.bootstrap_interval = None;
     config.lookup_timeout = load.deadline;
-    let (behaviour, client) = Behaviour::new(keypair.public().to_peer_id(), config);
+    let (mut behaviour, client) = Behaviour::new(keypair.public().to_peer_id(), config);
+    let writing = if recorded { Some(record(&mut behaviour)?) } else { None };
     let mut swarm = swarm(&keypair, behaviour)?;
     let introduce = |swarm: &mut Swarm<Behaviour>| {
         for node in &network.nodes {
@@ -282,7 +288,28 @@ fn ours(network: &Network, load: Load, delegated: bool) -> Result<Measured> {
     }));
     // Its connections close with it; the executor that would run it has come to rest.
     drop(running);
+    drop(executor);
+    if let Some(writing) = writing {
+        let written = writing.join().map_err(|_| anyhow!("the writer has died"))??;
+        eprintln!("recorded {} bytes: {}", written.bytes, written.end);
+    }
     measured
+}
+
+/// Has a client recorded as an application would, into a file that is thrown away afterwards.
+fn record(behaviour: &mut Behaviour) -> Result<JoinHandle<Result<Written, WriteError>>> {
+    let (recorder, writer) = dragnet_libp2p::recorder(RecordConfig::default());
+    behaviour.record(recorder);
+    let path = std::env::temp_dir().join(format!("dragnet-bench-{}.rec", std::process::id()));
+    let writer = writer.create(&path)?;
+    Ok(std::thread::spawn(move || {
+        let written = writer.run();
+        for ending in ["rec", "rec.1"] {
+            // The second is there only if it was full.
+            let _ = std::fs::remove_file(path.with_extension(ending));
+        }
+        written
+    }))
 }
 
 /// A lookup that knows the way.

@@ -20,7 +20,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Runs a scenario and prints what came of it. Exits with 1 if a promise was broken.
     Run(Run),
-    /// Runs a recorded run again. Exits with 1, and names the first difference, if it is not the same.
+    /// Runs a recorded run, or the recording of a driver, again. Exits with 1, and names the first difference,
+    /// if it is not the same; with 3 if it is, and the recording of a driver is cut off or damaged.
     Replay(Replay),
     /// Cuts the faults of a recorded run down to the few that still break a promise.
     Shrink(Shrink),
@@ -74,7 +75,7 @@ pub(crate) struct What {
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Replay {
-    /// The recorded run.
+    /// The recorded run, or the recording of a driver: which it is, the file says.
     pub(crate) file: PathBuf,
     /// Print the figures as JSON.
     #[arg(long)]
@@ -82,9 +83,10 @@ pub(crate) struct Replay {
     /// Draw the run into this HTML file.
     #[arg(long, value_name = "FILE.html")]
     pub(crate) report: Option<PathBuf>,
-    /// The query whose contacts the report shows, counted from 0.
-    #[arg(long, value_name = "N", requires = "report")]
-    pub(crate) query: Option<usize>,
+    /// The query whose contacts are shown: its number, counted from 0, or of a driver's recording also the
+    /// beginning of its id. Without, of a driver's recording the slowest, in the report.
+    #[arg(long, value_name = "N|ID")]
+    pub(crate) query: Option<String>,
 }
 
 #[derive(clap::Args, Debug)]

@@ -1,6 +1,7 @@
 //! `dragnet-sim`: runs scenarios, runs them again, and cuts failing ones down.
 
 mod args;
+mod flight;
 mod run;
 mod shrink;
 mod sweep;

@@ -1,10 +1,13 @@
 //! `run` and `replay`.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use dragnet_core::record::is_recording;
 use dragnet_sim::experiment::Experiment;
 use dragnet_sim::judge::{Broken, judge};
 use dragnet_sim::record::{Record, write_whole};
@@ -12,6 +15,7 @@ use dragnet_sim::report::{self, Show};
 use dragnet_sim::summary::Summary;
 
 use crate::args::{Replay, Run};
+use crate::flight;
 use crate::watch::{Stopwatch, bar};
 
 pub(crate) fn run(args: &Run) -> Result<ExitCode> {
@@ -41,6 +45,14 @@ pub(crate) fn run(args: &Run) -> Result<ExitCode> {
 }
 
 pub(crate) fn replay(args: &Replay) -> Result<ExitCode> {
+    if let Some(path) = &args.report {
+        ensure_folder(path)?;
+    }
+    if is_flight(&args.file) {
+        return flight::replay(args);
+    }
+    let query = args.query.as_deref().map(run_query).transpose()?;
+    ensure!(query.is_none() || args.report.is_some(), "--query chooses what a report shows: add --report");
     let record = Record::read(&args.file)?;
     let watch = Stopwatch::start();
     let mut experiment =
@@ -48,7 +60,7 @@ pub(crate) fn replay(args: &Replay) -> Result<ExitCode> {
     let summary = finish(&mut experiment, watch.read());
     let broken = judge(&experiment, &summary);
     let command = format!("dragnet-sim replay {}", args.file.display());
-    let show = Show { command: &command, query: args.query, broken: &broken };
+    let show = Show { command: &command, query, broken: &broken };
     draw(args.report.as_deref(), &experiment, &summary, &show)?;
     print(&summary, args.json)?;
     match record.difference(&Record::of(&experiment)) {
@@ -62,6 +74,17 @@ pub(crate) fn replay(args: &Replay) -> Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// Whether a file is the recording of a driver. What cannot be read is for others to say.
+fn is_flight(path: &Path) -> bool {
+    let mut first = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(8).read_to_end(&mut first));
+    read.is_ok() && is_recording(&first)
+}
+
+fn run_query(named: &str) -> Result<usize> {
+    named.parse().with_context(|| format!("--query {named}: a recorded run's queries have numbers"))
 }
 
 fn ensure_folder(path: &Path) -> Result<()> {
