@@ -34,6 +34,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Run a peer that shares packages and answers others, until Ctrl-C.
     Node(NodeArgs),
+    /// Show a node's live queries, its peers by reputation and its rates, until q.
+    Top(TopArgs),
     /// Run a centralised registry: an HTTP server that answers searches, until Ctrl-C.
     Registry(RegistryArgs),
     /// Search the packages that the network shares; results come as they are found.
@@ -132,6 +134,30 @@ pub struct NodeArgs {
     /// 127.0.0.1:9090; port 0 takes a free one.
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<SocketAddr>,
+}
+
+/// The settings of `top`.
+#[derive(Args, Debug, Clone)]
+pub struct TopArgs {
+    /// Show the node that runs with `--metrics ADDR`.
+    #[arg(long, value_name = "ADDR", required_unless_present = "boot", conflicts_with = "boot")]
+    pub metrics: Option<SocketAddr>,
+    /// Join a network by this peer, such as /ip4/192.0.2.1/tcp/4001/p2p/12D3…, and show a node of one's own;
+    /// may be repeated.
+    #[arg(long, value_name = "ADDR")]
+    pub boot: Vec<String>,
+    /// The Kademlia protocol that the network speaks.
+    #[arg(long, default_value = KAD_PROTOCOL, value_name = "NAME")]
+    pub protocol: String,
+    /// Let the node of one's own search for this again and again; may be repeated.
+    #[arg(long, value_name = "TERM", conflicts_with = "metrics")]
+    pub search: Vec<String>,
+    /// Look again after so long: at least 100 ms.
+    #[arg(long, default_value = "1s", value_name = "TIME", value_parser = duration::parse)]
+    pub every: Duration,
+    /// Look twice and print what there is, as where there is no terminal.
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// The settings of `registry`.

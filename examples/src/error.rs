@@ -10,6 +10,7 @@ use dragnet_libp2p::{BootstrapError, CommandError, NodeError, PublishError};
 
 use crate::args::ArgumentError;
 use crate::federation::FederationError;
+use crate::monitor::RemoteError;
 use crate::question::QuestionError;
 use crate::registry::StoreError;
 use crate::source::SourceError;
@@ -64,6 +65,9 @@ pub enum Error {
     /// A recording that cannot be begun.
     #[error(transparent)]
     Record(#[from] WriteError),
+    /// No node that could be watched.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// A key or a value that is none.
     #[error(transparent)]
     Argument(#[from] ArgumentError),
@@ -98,7 +102,8 @@ impl Error {
     pub fn code(&self) -> u8 {
         match self {
             Self::Bootstrap(BootstrapError::NoAnswer(_) | BootstrapError::NoAddresses)
-            | Self::Publish { source: PublishError::NoPeers, .. } => 3,
+            | Self::Publish { source: PublishError::NoPeers, .. }
+            | Self::Remote(_) => 3,
             Self::Publish { source: PublishError::TimedOut, .. } => 1,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Node(NodeError::Noise(_))

@@ -11,7 +11,7 @@
 //! | [`federation`] | a search of several networks and registries at once |
 //! | [`source`] | where packages come from |
 //! | [`registry`] | a centralised registry of packages by HTTP: its server, and how it is asked |
-//! | [`monitor`] | a node seen from outside: its metrics and its state by HTTP |
+//! | [`monitor`], [`top`] | a node seen from outside: its metrics and its state by HTTP; a screen of them |
 //! | [`web`] | an HTTP server, which registry and monitor share |
 //! | [`peer`], [`recording`], [`announce`] | a node in this process; its flight recorder; announcing many keys |
 //! | [`commands`], [`demo`] | what the command line does |
@@ -37,4 +37,5 @@ pub mod registry;
 pub mod signals;
 pub mod source;
 pub mod table;
+pub mod top;
 pub mod web;

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Demo(args) => demo::demo(&args, output),
         Command::Node(args) => smol::block_on(commands::node(&args, output)),
+        Command::Top(args) => smol::block_on(commands::top(&args, output)),
         Command::Registry(args) => smol::block_on(commands::registry(&args, output)),
         Command::Search(args) => smol::block_on(commands::search(&args, output)),
         Command::Get(args) => smol::block_on(commands::get(&args, output)),

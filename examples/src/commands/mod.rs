@@ -5,12 +5,14 @@ mod providers;
 mod records;
 mod registry;
 mod search;
+mod top;
 
 pub use node::node;
 pub use providers::{provide, providers};
 pub use records::{get, put};
 pub use registry::registry;
 pub use search::search;
+pub use top::top;
 
 use std::sync::Arc;
 

@@ -13,6 +13,7 @@ use smol::net::TcpStream;
 use smol::{Task, future};
 use smol_hyper::rt::FuturesIo;
 
+use super::LISTED_MAX;
 use super::status::Status;
 
 /// How long an answer may take, the connection included.
@@ -149,7 +150,10 @@ impl Remote {
         if status != StatusCode::OK {
             return Err(RemoteError::Refused { address, status, text: words(&body) });
         }
-        serde_json::from_slice(&body).map_err(|source| RemoteError::Status { address, source })
+        let told = serde_json::from_slice(&body);
+        let mut status: Status = told.map_err(|source| RemoteError::Status { address, source })?;
+        status.clean(LISTED_MAX);
+        Ok(status)
     }
 }
 

@@ -153,6 +153,21 @@ impl Status {
     }
 }
 
+impl Status {
+    /// Takes out what a stranger may have put in: control characters, which a terminal would obey, and
+    /// more lines than there can be.
+    pub(super) fn clean(&mut self, max: usize) {
+        let PeersStatus { best, worst, .. } = &mut self.peers;
+        self.queries.truncate(max);
+        best.truncate(max);
+        worst.truncate(max);
+        let queries = self.queries.iter_mut().flat_map(|query| [&mut query.id, &mut query.request]);
+        let peers = best.iter_mut().chain(worst).map(|peer| &mut peer.peer);
+        let texts = queries.chain(peers).chain([&mut self.peer, &mut self.version]);
+        texts.for_each(|text| text.retain(|character| !character.is_control()));
+    }
+}
+
 impl From<&QueryReport<Libp2p>> for QueryLine {
     fn from(report: &QueryReport<Libp2p>) -> Self {
         let QueryReport { query, request, results, max_results, stats, .. } = report;
