@@ -9,6 +9,7 @@ pub mod fetch_answers;
 pub mod kad_messages;
 #[cfg(feature = "libp2p")]
 pub mod multiaddrs;
+pub mod recording;
 pub mod records;
 pub mod scenarios;
 

@@ -23,6 +23,17 @@ fn a_known_scenario_is_refused_or_can_be_set_up_and_written_down() {
 }
 
 #[test]
+fn a_known_recording_is_refused_or_replayed_as_far_as_it_goes() {
+    let runs = replay("recording", dragnet_fuzz::recording::run);
+    leads_to(&runs, &["differs: None, whole: finished", "cut off: ", "damaged after", "whole: it goes on"]);
+    leads_to(
+        &runs,
+        &["a recording of format 2", "not a recording of a driver", "its checksum is another one"],
+    );
+    leads_to(&runs, &["differs: Some("]);
+}
+
+#[test]
 fn a_known_record_is_refused_or_can_be_set_up_again() {
     let runs = replay("records", dragnet_fuzz::records::run);
     leads_to(
