@@ -163,13 +163,11 @@ impl Lane {
         }
         let is_pending = near.iter().any(|candidate| candidate.state != State::Replied);
         let has_converged = near.len() == count;
-        let late = self.candidates.iter().filter(|candidate| candidate.state == State::Overdue);
-        // When the nearest have answered, only one that is nearer than the last of them is waited for.
-        let last = near.last().map(|candidate| candidate.rank);
-        let is_late = match has_converged {
-            true => waits_for_overdue && late.into_iter().any(|candidate| Some(candidate.rank) < last),
-            false => late.into_iter().next().is_some(),
-        };
+        // When the nearest have answered, only one that stands before the last of them is waited for.
+        let last = near.last().filter(|_| has_converged).map(|candidate| candidate.peer);
+        let before = self.candidates.iter().take_while(|candidate| Some(candidate.peer) != last);
+        let is_late = before.into_iter().any(|candidate| candidate.state == State::Overdue)
+            && (waits_for_overdue || !has_converged);
         if is_pending || is_late { Next::Wait } else { Next::End { has_converged } }
     }
 }
