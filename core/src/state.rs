@@ -107,6 +107,9 @@ pub struct AnswerState<N: Network> {
     pub question: Query<N>,
     /// The items, the first delivered first.
     pub items: Vec<ItemState<N>>,
+    /// How many of them were delivered as they were found; the others had been held back until nobody was
+    /// left to ask.
+    pub accepted: u32,
     /// How the query ended that found it.
     pub reason: Reason,
     /// Whether there was no more to be found.
@@ -243,6 +246,7 @@ impl<N: Network> fmt::Debug for AnswerState<N> {
         f.debug_struct("AnswerState")
             .field("question", &self.question)
             .field("items", &self.items)
+            .field("accepted", &self.accepted)
             .field("reason", &self.reason)
             .field("is_whole", &self.is_whole)
             .field("results_max", &self.results_max)

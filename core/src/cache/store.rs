@@ -40,6 +40,8 @@ pub(crate) struct Cache<N: Network> {
 /// What a piece of work has come to.
 pub(crate) struct Answer<N: Network> {
     pub(crate) items: Vec<Kept<N>>,
+    /// How many of them were delivered as they were found; the others when nobody was left to ask.
+    pub(crate) accepted: u32,
     pub(crate) reason: Reason,
     /// Whether there was no more to be found.
     pub(crate) is_whole: bool,

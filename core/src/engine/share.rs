@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::QueryEngine;
+use super::start::compares;
 use crate::arena::NONE;
 use crate::cache::{Answer, CachePolicy, Hit};
 use crate::lookup::{Answers, Kept, LiveQuery, Question, Shared, Tally};
@@ -25,7 +26,7 @@ impl<N: Network> QueryEngine<N> {
         #[cfg(feature = "sabotage")]
         let now = super::sabotage::spoil_now(self.sabotage, now);
         if let Some(hit) = self.cache.look_up(now, hash, &query) {
-            self.serve(id, &query.config, &hit);
+            self.serve(id, &query, &hit);
             if hit.cached.is_stale && under_way.is_none() {
                 self.refresh_behind(id, query, hash, hit.answer.results_max);
             }
@@ -57,16 +58,17 @@ impl<N: Network> QueryEngine<N> {
     }
 
     /// Gives a query a kept answer, and ends it.
-    fn serve(&mut self, id: QueryId, config: &QueryConfig, hit: &Hit<N>) {
+    fn serve(&mut self, id: QueryId, asked: &Query<N>, hit: &Hit<N>) {
         let Hit { answer, cached } = hit;
-        let results_max = results_max(config);
+        let results_max = results_max(&asked.config);
         let mut query = self.new_query(id, NONE, results_max, false);
         for Kept { item, origin, votes, at } in answer.items.iter().take(results_max as usize) {
             let age = answer.age_of(self.now, *at);
             self.outputs.push_back(query.found(self.now, origin, item.clone(), *votes, age));
         }
-        let is_cut = answer.items.len() > results_max as usize;
-        let reason = if is_cut { Reason::EnoughResults } else { answer.reason };
+        // It would have had enough before the end. Of what is held back to the end there is no enough.
+        let has_enough = answer.accepted >= results_max;
+        let reason = if has_enough { enough(compares(asked)) } else { answer.reason };
         let metrics = &mut self.metrics;
         metrics.queries_started += 1;
         metrics.results += u64::from(query.results);
@@ -139,10 +141,7 @@ impl<N: Network> QueryEngine<N> {
 
     /// What it means for a query of this work to have had enough.
     pub(super) fn enough(&self, work: u32) -> Reason {
-        match self.works[work].answers {
-            Answers::Delivered(_) => Reason::EnoughResults,
-            Answers::Held(_) => Reason::QuorumReached,
-        }
+        enough(matches!(self.works[work].answers, Answers::Held(_)))
     }
 }
 
@@ -155,6 +154,7 @@ impl<N: Network> QueryEngine<N> {
         let results_max = piece.queries.iter().map(|&query| self.queries[query].results_max).max();
         let results_max = results_max.unwrap_or(0);
         let mut items = core::mem::take(&mut shared.accepted);
+        let accepted = items.len() as u32;
         let mut is_whole = shared.cut_at.is_none();
         if let Answers::Held(ballot) = &piece.answers {
             let rest = ballot.rest(&piece.request);
@@ -171,7 +171,7 @@ impl<N: Network> QueryEngine<N> {
         if items.is_empty() && piece.counts.all.replied.0 == 0 {
             return;
         }
-        self.keep(work, items, reason, is_whole, results_max);
+        self.keep(work, (items, accepted), reason, is_whole, results_max);
     }
 
     /// Notes that a query of shared work has had enough; if it is the last, or the last has ended
@@ -192,16 +192,24 @@ impl<N: Network> QueryEngine<N> {
             let mut items = core::mem::take(&mut shared.accepted);
             items.truncate(enough as usize);
             let reason = self.enough(query.work);
-            self.keep(query.work, items, reason, false, enough);
+            self.keep(query.work, (items, enough), reason, false, enough);
         }
     }
 
-    fn keep(&mut self, work: u32, items: Vec<Kept<N>>, reason: Reason, is_whole: bool, results_max: u32) {
+    /// Keeps items of which so many were accepted before the end.
+    fn keep(
+        &mut self,
+        work: u32,
+        (items, accepted): (Vec<Kept<N>>, u32),
+        reason: Reason,
+        is_whole: bool,
+        results_max: u32,
+    ) {
         let since = items.first().map_or(self.now, |kept| kept.at);
         let Some(Shared { question, hash, started, .. }) = self.works[work].shared.as_deref() else { return };
         let took = self.now.since(*started);
         let before = Duration::ZERO;
-        let answer = Answer { items, reason, is_whole, results_max, since, before, took };
+        let answer = Answer { items, accepted, reason, is_whole, results_max, since, before, took };
         self.cache.keep(self.now, *hash, &Arc::clone(question), answer);
     }
 
@@ -222,6 +230,11 @@ impl<N: Network> QueryEngine<N> {
             self.finish(oldest, Reason::Cancelled);
         }
     }
+}
+
+/// What it means to have had enough, of items that are compared or not.
+const fn enough(are_compared: bool) -> Reason {
+    if are_compared { Reason::QuorumReached } else { Reason::EnoughResults }
 }
 
 /// What a checked `max_results` is to the engine.

@@ -217,10 +217,12 @@ impl<N: Network> QueryEngine<N> {
 
     /// Where the answers to a query go.
     fn answers(&self, query: &Query<N>) -> Answers<N> {
+        if !compares(query) {
+            return Answers::new();
+        }
         let narrow = |votes: usize| u32::try_from(votes).unwrap_or(u32::MAX);
-        let agreement = query.disjoint.map_or(1, |agreement| narrow(agreement.of(query.routes.len())));
+        let agreement = narrow(agreement(query));
         let quorum = match query.config.delivery {
-            Delivery::Immediate if agreement <= 1 => return Answers::new(),
             Delivery::Immediate => Some(agreement),
             Delivery::Quorum(votes) => Some(narrow(votes).max(agreement)),
             Delivery::BestAtEnd => None,
@@ -239,4 +241,14 @@ impl<N: Network> QueryEngine<N> {
             }
         }
     }
+}
+
+/// Whether a query's items are compared before they are delivered.
+pub(super) fn compares<N: Network>(query: &Query<N>) -> bool {
+    query.config.delivery != Delivery::Immediate || agreement(query) > 1
+}
+
+/// How many routes have to agree on an item.
+fn agreement<N: Network>(query: &Query<N>) -> usize {
+    query.disjoint.map_or(1, |agreement| agreement.of(query.routes.len()))
 }

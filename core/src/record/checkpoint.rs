@@ -59,7 +59,7 @@ fn put_answer<N: Recordable>(
     judges: &mut Judges<N>,
     context: &mut Context<'_, N>,
 ) {
-    let AnswerState { question, items, reason, is_whole, results_max, age, took, is_used } = answer;
+    let AnswerState { question, items, accepted, reason, is_whole, results_max, age, took, is_used } = answer;
     let numbers = judges.wrap(&mut question.clone());
     put_query(out, question, numbers, context);
     put_len(out, items.len());
@@ -75,6 +75,7 @@ fn put_answer<N: Recordable>(
         put(out, (*votes).into());
         put_duration(out, *age);
     }
+    put(out, (*accepted).into());
     out.push(match reason {
         Reason::EnoughResults => 0,
         Reason::QuorumReached => 1,
@@ -140,6 +141,7 @@ fn take_answer(from: &mut Take<'_>, known: &mut Known) -> Taken<AnswerState<Reco
         let (source, votes) = (Source(from.narrow()?), from.narrow()?);
         items.push(ItemState { item, from: by, response_time, source, votes, age: from.duration()? });
     }
+    let accepted = from.narrow()?;
     let reason = match from.byte()? {
         0 => Reason::EnoughResults,
         1 => Reason::QuorumReached,
@@ -152,5 +154,5 @@ fn take_answer(from: &mut Take<'_>, known: &mut Known) -> Taken<AnswerState<Reco
     let flags = from.byte()?;
     let (is_whole, is_used) = (flags & 1 != 0, flags & 2 != 0);
     let (results_max, age, took) = (from.narrow()?, from.duration()?, from.duration()?);
-    Ok(AnswerState { question, items, reason, is_whole, results_max, age, took, is_used })
+    Ok(AnswerState { question, items, accepted, reason, is_whole, results_max, age, took, is_used })
 }

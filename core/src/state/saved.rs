@@ -42,6 +42,7 @@ pub const SAVED_VERSION: u16 = 1;
 struct SavedAnswer<N: Network> {
     question: SavedQuestion<N>,
     items: Vec<SavedItem<N>>,
+    accepted: u32,
     reason: Reason,
     is_whole: bool,
     results_max: u32,
@@ -135,7 +136,8 @@ impl<N: Network> SavedState<N> {
 
 impl<N: Network> SavedAnswer<N> {
     fn of(answer: AnswerState<N>, judges: &Judges<N>) -> Option<Self> {
-        let AnswerState { question, items, reason, is_whole, results_max, age, took, is_used } = answer;
+        let AnswerState { question, items, accepted, reason, is_whole, results_max, age, took, is_used } =
+            answer;
         let Query { request, routes, peers, providers, validator, selector, disjoint, config } = question;
         // A judge without a name is one too many: its answer stays here.
         let validator = named(validator, |judge| judges.name_of_validator(judge))?;
@@ -152,11 +154,11 @@ impl<N: Network> SavedAnswer<N> {
         let items = items.into_iter().map(item).collect();
         let question =
             SavedQuestion { request, routes, peers, providers, disjoint, validator, selector, config };
-        Some(Self { question, items, reason, is_whole, results_max, age, took, is_used })
+        Some(Self { question, items, accepted, reason, is_whole, results_max, age, took, is_used })
     }
 
     fn into_state(self, judges: &Judges<N>) -> Option<AnswerState<N>> {
-        let Self { question, items, reason, is_whole, results_max, age, took, is_used } = self;
+        let Self { question, items, accepted, reason, is_whole, results_max, age, took, is_used } = self;
         let SavedQuestion { request, routes, peers, providers, disjoint, validator, selector, config } =
             question;
         let validator = known(validator, |name| judges.validator_named(name))?;
@@ -172,7 +174,7 @@ impl<N: Network> SavedAnswer<N> {
         };
         let items = items.into_iter().map(item).collect();
         let question = Query { request, routes, peers, providers, validator, selector, disjoint, config };
-        Some(AnswerState { question, items, reason, is_whole, results_max, age, took, is_used })
+        Some(AnswerState { question, items, accepted, reason, is_whole, results_max, age, took, is_used })
     }
 }
 

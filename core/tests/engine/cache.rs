@@ -340,6 +340,28 @@ fn a_whole_answer_serves_every_limit() {
 }
 
 #[test]
+fn a_kept_answer_ends_a_query_for_the_reason_for_which_it_would_have_ended_itself() {
+    let reasons = |delivery: Delivery| {
+        let mut bench = bench_with(cache());
+        let two = |config: QueryConfig| query().fetch_from([1, 2]).config(config.with_delivery(delivery));
+        bench.start(two(refresh()));
+        // 10 has two votes.
+        bench.items(1, &[10, 11]);
+        bench.items(2, &[10, 12]);
+        [1, 2, 3, 4].map(|max_results| {
+            let id = bench.start(two(fresh().with_max_results(max_results)));
+            assert!(bench.outcome(id).cached.is_some());
+            assert_eq!(bench.ids(id).len(), max_results.min(3));
+            bench.outcome(id).reason
+        })
+    };
+    let (enough, quorum, end) = (Reason::EnoughResults, Reason::QuorumReached, Reason::Exhausted);
+    assert_eq!(reasons(Delivery::Immediate), [enough, enough, enough, end]);
+    assert_eq!(reasons(Delivery::Quorum(2)), [quorum, end, end, end], "the others were held to the end");
+    assert_eq!(reasons(Delivery::BestAtEnd), [end; 4]);
+}
+
+#[test]
 fn what_was_held_back_is_kept_with_its_votes_as_far_as_it_was_wanted() {
     let mut bench = bench_with(cache());
     let two =

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use dragnet_core::{
-    Caps, EngineConfig, LookupTotals, Output, Query, QueryConfig, QueryEngine, QueryId, Reason, Reply,
-    ReputationConfig, RequestId, Route, Step, Time,
+    CachePolicy, Caps, Delivery, EngineConfig, LookupTotals, Output, Query, QueryConfig, QueryEngine,
+    QueryId, Reason, Reply, ReputationConfig, RequestId, Route, Step, Time,
 };
 
 use super::network::{Note, Toy};
 use super::reference::the_engine_says_what_the_reference_says;
 use super::sameness::noise_changes_nothing;
-use super::scenario::{Act, Moment, Pick, Plan, ReplyPlan, RoutePlan, Scenario, Setup, Step as Deed};
+use super::scenario::{Act, Moment, Own, Pick, Plan, ReplyPlan, RoutePlan, Scenario, Setup, Step as Deed};
 
 const NOW: Time = Time::ZERO;
 
@@ -146,6 +146,52 @@ fn no_timeout_at_all_and_a_wait_is_no_timeout_at_all() {
     steps.extend((0..8).map(|n| (Moment::Same, Act::Sent(Pick::Live(n)))));
     steps.push((Moment::Same, Act::Start(fetch_from([9], endless))));
     assert_eq!(the_engine_says_what_the_reference_says(&scenario(steps)), Ok(()));
+}
+
+/// The random scenarios hardly ever keep an answer that a quorum would have cut.
+#[test]
+fn who_is_given_a_kept_answer_ends_as_who_waits_for_it() {
+    let note = |id| Note { id, version: 0 };
+    let reply = |ids: [u8; 2]| ReplyPlan {
+        items: ids.map(note).into(),
+        closer: vec![],
+        providers: vec![],
+        invalid: 0,
+    };
+    let own = |max_results| Own {
+        timeout: Duration::from_secs(1),
+        max_results,
+        cache: CachePolicy::Fresh,
+        max_age: Duration::MAX,
+        candidates: None,
+    };
+    for delivery in [Delivery::Immediate, Delivery::Quorum(2), Delivery::BestAtEnd] {
+        let config = QueryConfig::balanced().with_cache(CachePolicy::Refresh).with_delivery(delivery);
+        let mut steps = vec![
+            (Moment::Same, Act::Start(fetch_from([1, 4], config))),
+            (Moment::Same, Act::Reply(Pick::Live(0), reply([1, 2]))),
+            (Moment::Same, Act::Reply(Pick::Live(0), reply([1, 3]))),
+        ];
+        steps.extend((1..5).map(|max_results| (Moment::Same, Act::Repeat(0, own(max_results)))));
+        assert_eq!(the_engine_says_what_the_reference_says(&scenario(steps)), Ok(()), "{delivery:?}");
+    }
+}
+
+/// The reference compared distances, of which two may be one, and not places.
+#[test]
+fn who_is_late_and_as_near_as_the_last_is_waited_for_if_it_came_first() {
+    let nothing = || ReplyPlan { items: vec![], closer: vec![], providers: vec![], invalid: 0 };
+    let config = QueryConfig::balanced().with_fan_out(8).with_closest(1).with_adaptive_timeout(true);
+    let walk = RoutePlan::Walk { target: 0, candidates: vec![23, 19] };
+    let mut steps = vec![(Moment::Same, Act::Start(fetch_from(0..8, config.clone())))];
+    // As many as it takes to know what is late.
+    steps.extend((0..8).map(|_| (Moment::Same, Act::Reply(Pick::Live(0), nothing()))));
+    steps.push((Moment::Same, Act::Start(Plan { routes: vec![walk], ..fetch_from([], config) })));
+    steps.push((Moment::AfterMicros(10_000), Act::Tick));
+    steps.push((Moment::Same, Act::Reply(Pick::Live(1), nothing())));
+    let mut scenario = scenario(steps);
+    scenario.setup.local = 22;
+    assert_eq!(the_engine_says_what_the_reference_says(&scenario), Ok(()));
 }
 
 fn fetch_from(peers: impl IntoIterator<Item = u8>, config: QueryConfig) -> Plan {

@@ -113,6 +113,7 @@ impl<N: Network> Answer<N> {
         AnswerState {
             question: question.query().clone(),
             items: self.items.iter().map(item).collect(),
+            accepted: self.accepted,
             reason: self.reason,
             is_whole: self.is_whole,
             results_max: self.results_max,
@@ -123,7 +124,7 @@ impl<N: Network> Answer<N> {
     }
 
     fn restored(now: Time, state: AnswerState<N>) -> Self {
-        let AnswerState { items, reason, is_whole, results_max, age, took, .. } = state;
+        let AnswerState { items, accepted, reason, is_whole, results_max, age, took, .. } = state;
         // In this process time may have begun after it.
         let before = age.saturating_sub(now.since(Time::ZERO));
         let at = |age| Time::from_nanos((now + before).as_nanos().saturating_sub(nanos(age)));
@@ -133,7 +134,7 @@ impl<N: Network> Answer<N> {
             Kept { item, origin, votes, at: at(age) }
         };
         let items = items.into_iter().map(kept).collect();
-        Self { items, reason, is_whole, results_max, since: at(age), before, took }
+        Self { items, accepted, reason, is_whole, results_max, since: at(age), before, took }
     }
 }
 

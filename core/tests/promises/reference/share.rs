@@ -48,6 +48,8 @@ pub(super) struct Shelf {
 struct Entry {
     question: Query<Toy>,
     items: Vec<Accepted>,
+    /// How many of them were delivered before the end.
+    before_end: usize,
     reason: Reason,
     is_whole: bool,
     results_max: usize,
@@ -234,7 +236,10 @@ impl Reference {
         }
         let mut stats = QueryStats::default();
         stats.first_item = asker.first_item;
-        let reason = if entry.items.len() > max_results { Reason::EnoughResults } else { entry.reason };
+        // As if it had waited for them.
+        let has_enough = entry.before_end >= max_results;
+        let enough = Asked::new(id, query, Sharing::default()).enough();
+        let reason = if has_enough { enough } else { entry.reason };
         self.said.push(Said::Finished(id, reason, asker.results, stats, Some((age, is_stale))));
         *if is_stale { &mut self.shown.stale_hits } else { &mut self.shown.hits } += 1;
     }
@@ -285,7 +290,7 @@ impl Reference {
         let asked = self.asked(work);
         let wanted = asked.wanted();
         let mut items = asked.accepted.clone();
-        let rest = asked.rest();
+        let (before_end, rest) = (items.len(), asked.rest());
         let is_whole = asked.sharing.cut_at.is_none() && items.len() + rest.len() <= wanted;
         for held in rest.into_iter().take(wanted - items.len()) {
             let votes = asked.votes(&held);
@@ -294,7 +299,7 @@ impl Reference {
         let is_said = !items.is_empty() || asked.replied > 0;
         if asked.sharing.is_shared && is_said {
             let place = self.asked.iter().position(|asked| asked.id == work).expect("it is there");
-            self.keep(place, items, reason, is_whole, wanted);
+            self.keep(place, (items, before_end), reason, is_whole, wanted);
         }
     }
 
@@ -310,21 +315,22 @@ impl Reference {
         if asked.askers.is_empty() && asked.sharing.is_shared && enough > 0 && !is_kept {
             let items = asked.accepted[..enough].to_vec();
             let reason = asked.enough();
-            self.keep(place, items, reason, false, enough);
+            self.keep(place, (items, enough), reason, false, enough);
         }
     }
 
     fn keep(
         &mut self,
         place: usize,
-        items: Vec<Accepted>,
+        (items, before_end): (Vec<Accepted>, usize),
         reason: Reason,
         is_whole: bool,
         results_max: usize,
     ) {
         let question = self.asked[place].query.clone();
         let since = items.first().map_or(self.now, |accepted| accepted.at);
-        let entry = Entry { question, items, reason, is_whole, results_max, since, is_used: false };
+        let entry =
+            Entry { question, items, before_end, reason, is_whole, results_max, since, is_used: false };
         self.shown.evicted += self.shelf.keep(self.now, entry);
     }
 }
