@@ -306,7 +306,7 @@ pub struct PeerRanking<P> {
     /// Those of them that are barred now.
     pub barred: usize,
     /// The best by [`PeerReport::score`], the best first; of equal ones that of which more is known.
-    /// Nobody of whom nothing is known, nor who is barred.
+    /// Nobody of whom nothing is known, who has the score of less than a stranger, or who is barred.
     pub best: Vec<PeerReport<P>>,
     /// The worst, the worst first: who is barred, then by score. Nobody with the score of a stranger or a
     /// better one, unless he is barred.

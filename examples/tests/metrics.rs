@@ -273,3 +273,69 @@ fn the_dashboard_asks_for_metrics_that_there_are() {
         told.difference(&asked).filter(|name| !name.ends_with("_sum") && !name.ends_with("_count")).collect();
     assert!(unseen.is_empty(), "the dashboard does not show {unseen:?}");
 }
+
+/// What a scrape and a status cost a node, beside what a loaded one spends on its work. A measurement:
+/// `cargo test --release -p dragnet-examples --test metrics -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement of half a minute, to be run alone"]
+#[cfg(target_os = "linux")]
+fn what_watching_costs() {
+    const SPAN: Duration = Duration::from_secs(8);
+    let listen = ["node", "--json", "--listen", "/ip4/127.0.0.1/tcp/0", "--cargo-metadata"];
+    let mut node = Program::start(listen.into_iter().chain(["--metrics", "127.0.0.1:0"]));
+    let boot = node.object("listening")["address"].as_str().unwrap().to_string();
+    let address: SocketAddr = node.object("metrics")["address"].as_str().unwrap().parse().unwrap();
+    node.object("sharing");
+    let mut other = Program::start(listen.into_iter().chain(["--boot", &boot]));
+    other.object("announced");
+    node.object("announced");
+
+    // The kernel's count of nanoseconds on a processor, of every thread.
+    let tasks = format!("/proc/{}/task", node.id());
+    let spent = || -> f64 {
+        let threads = std::fs::read_dir(&tasks).unwrap();
+        let nanos = threads.map(|thread| {
+            let stat = std::fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap_or_default();
+            stat.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok()).unwrap_or_default()
+        });
+        nanos.sum::<f64>() / 1e6
+    };
+    let over = |what: &mut dyn FnMut()| {
+        let (before, start) = (spent(), std::time::Instant::now());
+        while start.elapsed() < SPAN {
+            what();
+        }
+        (spent() - before) / start.elapsed().as_secs_f64()
+    };
+    let pause = |millis| thread::sleep(Duration::from_millis(millis));
+    // None of these is answered from the one before.
+    let each = |target: &str, idle: f64| {
+        let mut calls = 0;
+        let cost = over(&mut || {
+            calls += 1;
+            assert_eq!(get(address, target).0, 200);
+            pause(105);
+        });
+        (cost - idle) * SPAN.as_secs_f64() / f64::from(calls)
+    };
+    let idle = over(&mut || pause(100));
+    let (scrape, status) = (each("/metrics", idle), each("/status", idle));
+    let terms = ["async", "serde", "crypto", "futures", "http", "time", "rand", "macro", "error", "parser"];
+    let searches = terms.iter().flat_map(|term| ["--search", *term]);
+    let asking = ["top", "--json", "--every", "10s", "--boot", &boot];
+    let asking: Vec<&str> = asking.into_iter().chain(searches.cycle().take(160)).collect();
+    let askers: Vec<Program> = (0..3).map(|_| Program::start(&asking)).collect();
+    pause(3000);
+    let loaded = over(&mut || pause(100));
+    let watched = over(&mut || {
+        get(address, "/metrics");
+        get(address, "/status");
+        pause(1000);
+    });
+    println!(
+        "ms of a processor each second: idle {idle:.2}, loaded {loaded:.1}, loaded and watched {watched:.1}"
+    );
+    println!("a scrape {scrape:.3} ms, a status {status:.3} ms, each over a connection of its own");
+    println!("both each second: {:.3} % of what the loaded node spends", 100.0 * (scrape + status) / loaded);
+    drop(askers);
+}

@@ -254,7 +254,7 @@ impl<N: Network> PeerTable<N> {
             if is_barred || score < STRANGER {
                 worst.offer((!is_barred, score, Reverse(known), place));
             }
-            if !is_barred && known > 0 {
+            if !is_barred && known > 0 && score >= STRANGER {
                 best.offer((Reverse(score), Reverse(known), place));
             }
         }

@@ -64,6 +64,11 @@ impl Program {
         Self { child, lines, errors: error_text }
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The next line of its output; `None` at the end.
     pub(crate) fn line(&mut self) -> Option<String> {
         match self.lines.recv_timeout(TIMEOUT) {
