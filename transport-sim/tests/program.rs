@@ -198,3 +198,66 @@ fn wrong_arguments_are_refused_by_name() {
     }
     std::fs::remove_dir_all(folder).expect("its own folder");
 }
+
+/// The recording of a front that asks so many queries in a small network.
+fn driver_recording(queries: u64) -> Vec<u8> {
+    use dragnet_core::front::FrontConfig;
+    use dragnet_core::record::{RecordConfig, Recorder};
+    use dragnet_core::{Key, Time};
+    use dragnet_sim::{Request, Sim, SimConfig, SimItem};
+
+    let (recorder, writer) = Recorder::new(RecordConfig::default().with_block_bytes(500), [3; 16]);
+    let mut sim = Sim::new(SimConfig::new(100)).expect("good settings");
+    let client = sim.recorded_front(FrontConfig::default(), None, recorder);
+    for n in 0..queries {
+        let key = Key::of(&n.to_be_bytes());
+        sim.put(SimItem::new(key, n));
+        sim.ask(client, Time::from_millis(n * 100), Request::Get(key).query());
+    }
+    sim.run();
+    let front = sim.front_client(client).expect("a front");
+    sim.spawn(async move { front.shutdown().await });
+    sim.run();
+    let mut file = Vec::new();
+    writer.run(&mut file).expect("memory takes it");
+    file
+}
+
+#[test]
+fn a_drivers_recording_is_replayed_listed_and_drawn() {
+    let folder = folder("flight");
+    let file = driver_recording(4);
+    std::fs::write(folder.join("node.rec"), &file).expect("writable");
+    let replay = |args: &[&str]| call(&folder, &[&["replay", "node.rec"], args].concat());
+
+    let listed = replay(&[]);
+    let out = text(&listed.stdout);
+    assert!(listed.status.success(), "{out}{}", text(&listed.stderr));
+    for words in ["outputs  the recorded ones", "whole: finished", "queries  4", "get", "converged"] {
+        assert!(out.contains(words), "{words}: {out}");
+    }
+    let object: Value = serde_json::from_slice(&replay(&["--json", "--query", "1"]).stdout).expect("JSON");
+    assert_eq!(object["outputs_are_the_recorded_ones"], true);
+    assert_eq!(object["queries"].as_array().map(Vec::len), Some(4));
+    assert_eq!(object["queries"][1]["contacts"], object["contacts"].as_array().map_or(0, Vec::len));
+
+    let id = object["queries"][2]["id"].as_str().expect("it started").to_owned();
+    assert!(replay(&["--query", &id[..8], "--report", "it.html"]).status.success());
+    let page = std::fs::read_to_string(folder.join("it.html")).expect("it was drawn");
+    assert!(page.contains("Query 2: get") && page.contains("class=\"fall\""), "{page}");
+
+    let wrong = replay(&["--query", "99"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("write a number from 0 to 3"), "{}", text(&wrong.stderr));
+
+    std::fs::write(folder.join("node.rec"), &file[..file.len() / 2]).expect("writable");
+    let cut = replay(&[]);
+    assert_eq!(cut.status.code(), Some(3));
+    assert!(text(&cut.stderr).contains("node.rec: cut off"), "{}", text(&cut.stderr));
+    assert!(text(&cut.stdout).contains("outputs  the recorded ones"), "{}", text(&cut.stdout));
+    std::fs::write(folder.join("node.rec"), &file[..20]).expect("writable");
+    let nothing = replay(&[]);
+    assert_eq!(nothing.status.code(), Some(2));
+    assert!(text(&nothing.stderr).contains("node.rec: cut off after 20 bytes"), "{}", text(&nothing.stderr));
+    std::fs::remove_dir_all(folder).expect("its own folder");
+}
