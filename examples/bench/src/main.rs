@@ -8,6 +8,7 @@ mod live;
 mod markdown;
 mod policies;
 mod progress;
+mod soak;
 mod work;
 
 use std::process::ExitCode;
@@ -32,6 +33,9 @@ enum Command {
     Front(front::Args),
     /// Compares lookups by libp2p-kad and by ours in a network of real nodes on this machine.
     Live(live::Args),
+    /// Runs mixed work with faults, in the simulated network and among real nodes, and fails if anything is lost,
+    /// late, twice or left behind.
+    Soak(soak::Args),
     /// Compares the engine's policies with fixed timeouts, in a simulated network with dead or slow peers.
     Policies(policies::Args),
 }
@@ -42,6 +46,10 @@ fn main() -> ExitCode {
         Command::Front(args) => front::run(&args),
         Command::Live(args) => live::run(&args),
         Command::Policies(args) => policies::run(&args),
+        Command::Soak(args) => match soak::run(&args) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

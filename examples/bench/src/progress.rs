@@ -18,7 +18,11 @@ impl Progress {
     }
 
     pub(crate) fn step(&self) {
-        self.0.inc(1);
+        self.step_by(1);
+    }
+
+    pub(crate) fn step_by(&self, steps: u64) {
+        self.0.inc(steps);
     }
 
     pub(crate) fn say(&self, line: &str) {

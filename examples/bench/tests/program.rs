@@ -80,6 +80,31 @@ fn front_prints_a_row_for_everybody_each_kind_of_work_and_each_number_of_handles
 }
 
 #[test]
+fn soak_leaves_nothing_behind_in_virtual_time() {
+    let output = bench(&["soak", "--seconds", "2", "--halves", "simulated", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
+    let figures = &report["simulated"];
+    for figure in ["networks", "healthy", "queries", "events", "struck", "must_find"] {
+        assert!(figures[figure].as_u64().is_some_and(|figure| figure > 0), "{figure} of {figures}");
+    }
+    assert_eq!(
+        (figures["lateness_max_ns"].as_u64(), report["broken"].as_array().map(Vec::len)),
+        (Some(0), Some(0))
+    );
+}
+
+#[test]
+fn soak_fails_when_memory_is_kept_items_are_lost_or_come_twice() {
+    for (plant, says) in [("leak", "bytes were left behind"), ("loss", " items: "), ("twin", " items: ")] {
+        let output = bench(&["soak", "--seconds", "1", "--halves", "simulated", "--plant", plant]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{plant}: {text}");
+        assert!(text.contains("broken:") && text.contains(says), "{plant}: {text}");
+    }
+}
+
+#[test]
 fn live_prints_a_row_for_every_condition_and_client() {
     let small = ["--nodes", "5", "--lookups", "3", "--concurrency", "1,2", "--rounds", "1", "--json"];
     let output = bench(&[&["live", "--conditions", "healthy,lying"], &small[..]].concat());
@@ -106,6 +131,7 @@ fn live_prints_a_row_for_every_condition_and_client() {
         for figure in [
             "first_p50_ms",
             "first_p95_ms",
+            "mean_ms",
             "p50_ms",
             "p95_ms",
             "p99_ms",

@@ -32,6 +32,7 @@ struct Row {
     first_p50_ms: f64,
     first_p95_ms: f64,
     /// Until the lookup has converged.
+    mean_ms: f64,
     p50_ms: f64,
     p95_ms: f64,
     p99_ms: f64,
@@ -50,6 +51,7 @@ struct Ratios {
     concurrency: usize,
     to: Client,
     first_p95: f64,
+    mean: f64,
     p50: f64,
     p95: f64,
     lookups_per_second: f64,
@@ -86,6 +88,7 @@ impl Report {
             lookups: lookups.len(),
             first_p50_ms: quantile(&first, 50),
             first_p95_ms: quantile(&first, 95),
+            mean_ms: total.iter().sum::<f64>() / count,
             p50_ms: quantile(&total, 50),
             p95_ms: quantile(&total, 95),
             p99_ms: quantile(&total, 99),
@@ -109,6 +112,7 @@ impl Report {
                 concurrency: row.concurrency,
                 to: row.client,
                 first_p95: ours.first_p95_ms / row.first_p95_ms,
+                mean: ours.mean_ms / row.mean_ms,
                 p50: ours.p50_ms / row.p50_ms,
                 p95: ours.p95_ms / row.p95_ms,
                 lookups_per_second: ours.lookups_per_second / row.lookups_per_second,
@@ -127,16 +131,17 @@ impl Report {
         );
         println!("driven to another: times and cost below 1 are better, throughput above 1\n");
         println!(
-            "{:>9} {:>7} {:>16} {:>10} {:>8} {:>8} {:>10} {:>11} {:>7}",
-            "condition", "at once", "to", "first p95", "p50", "p95", "lookups/s", "contacts/s", "cpu"
+            "{:>9} {:>7} {:>16} {:>10} {:>8} {:>8} {:>8} {:>10} {:>11} {:>7}",
+            "condition", "at once", "to", "first p95", "mean", "p50", "p95", "lookups/s", "contacts/s", "cpu"
         );
         for ratios in &self.ratios {
             println!(
-                "{:>9} {:>7} {:>16} {:>10.3} {:>8.3} {:>8.3} {:>10.2} {:>11.2} {:>7.2}",
+                "{:>9} {:>7} {:>16} {:>10.3} {:>8.3} {:>8.3} {:>8.3} {:>10.2} {:>11.2} {:>7.2}",
                 name(&ratios.condition),
                 ratios.concurrency,
                 name(&ratios.to),
                 ratios.first_p95,
+                ratios.mean,
                 ratios.p50,
                 ratios.p95,
                 ratios.lookups_per_second,
@@ -145,13 +150,14 @@ impl Report {
             );
         }
         println!(
-            "\n{:>9} {:>7} {:>16} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>10} {:>8} {:>7} {:>6}",
+            "\n{:>9} {:>7} {:>16} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>10} {:>8} {:>7} {:>6}",
             "condition",
             "at once",
             "client",
             "lookups",
             "first p50",
             "first p95",
+            "mean ms",
             "p50 ms",
             "p95 ms",
             "p99 ms",
@@ -163,13 +169,14 @@ impl Report {
         );
         for row in &self.rows {
             println!(
-                "{:>9} {:>7} {:>16} {:>7} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>10.0} {:>8.1} {:>7.2} {:>6.3}",
+                "{:>9} {:>7} {:>16} {:>7} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>10.0} {:>8.1} {:>7.2} {:>6.3}",
                 name(&row.condition),
                 row.concurrency,
                 name(&row.client),
                 format!("{}{}", row.lookups, if row.lookups < FEW { "*" } else { "" }),
                 row.first_p50_ms,
                 row.first_p95_ms,
+                row.mean_ms,
                 row.p50_ms,
                 row.p95_ms,
                 row.p99_ms,
