@@ -61,6 +61,21 @@ impl Addresses {
         }
     }
 
+    /// Takes what was known of where a peer is when this node ran last. It was believed then, and is dialled
+    /// as what anybody tells: at most as many are taken as of one message.
+    #[cfg(feature = "state")]
+    pub(crate) fn remember(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
+        let is_far = |address: &Multiaddr| reach(address) == Reach::Global;
+        let is_dialled = |address: &Multiaddr| {
+            is_dialable(address) && (self.filter != AddressFilter::Global || is_far(address))
+        };
+        let taken: Vec<_> = addresses.into_iter().filter(is_dialled).take(ADDRESSES_PER_MESSAGE).collect();
+        for address in taken.iter().rev() {
+            self.book.add(peer, address.clone());
+        }
+        taken
+    }
+
     /// The addresses that a peer gives of itself by identify, as far as they are believed.
     pub(crate) fn identified(&self, peer: &PeerId, info: &identify::Info) -> Vec<Multiaddr> {
         let believed = info.listen_addrs.iter().filter(|address| self.is_believed(peer, address));

@@ -336,6 +336,8 @@ impl Behaviour {
             Command::Listeners { reply } => self.listening.tell(reply),
             // Who no longer waits needs no answer.
             Command::ExternalAddresses { reply } => drop(reply.send(self.listening.external())),
+            #[cfg(feature = "state")]
+            Command::Export { reply } => drop(reply.send(self.export())),
             Command::Snapshot { reply } => drop(reply.send(self.snapshot())),
             Command::Watch => self.watch = Some(Watch::default()),
         }

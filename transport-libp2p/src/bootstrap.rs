@@ -51,6 +51,12 @@ impl Joining {
         self.kept.push_back(entry);
     }
 
+    /// The peers of which the application has given an address.
+    #[cfg(feature = "state")]
+    pub(crate) fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.kept.iter().map(|(peer, _)| *peer)
+    }
+
     /// The addresses of a peer that the application has given.
     pub(crate) fn named(&self, peer: PeerId) -> impl Iterator<Item = Multiaddr> + '_ {
         let kept = self.kept.iter().filter(move |(kept, _)| *kept == peer);

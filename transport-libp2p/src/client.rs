@@ -45,14 +45,38 @@ struct Shared {
 /// What a client asks of the behaviour.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Put { record: Record, reply: oneshot::Sender<Result<Publication, PublishError>> },
-    Provide { key: RecordKey, id: u64, reply: Sender<Result<Publication, PublishError>> },
-    Remove { key: RecordKey },
-    Bootstrap { reply: oneshot::Sender<Result<BootstrapReport, BootstrapError>> },
-    AddAddress { peer: PeerId, address: Multiaddr },
-    Listeners { reply: oneshot::Sender<Vec<Multiaddr>> },
-    ExternalAddresses { reply: oneshot::Sender<Vec<Multiaddr>> },
-    Snapshot { reply: oneshot::Sender<Snapshot> },
+    Put {
+        record: Record,
+        reply: oneshot::Sender<Result<Publication, PublishError>>,
+    },
+    Provide {
+        key: RecordKey,
+        id: u64,
+        reply: Sender<Result<Publication, PublishError>>,
+    },
+    Remove {
+        key: RecordKey,
+    },
+    Bootstrap {
+        reply: oneshot::Sender<Result<BootstrapReport, BootstrapError>>,
+    },
+    AddAddress {
+        peer: PeerId,
+        address: Multiaddr,
+    },
+    Listeners {
+        reply: oneshot::Sender<Vec<Multiaddr>>,
+    },
+    ExternalAddresses {
+        reply: oneshot::Sender<Vec<Multiaddr>>,
+    },
+    Snapshot {
+        reply: oneshot::Sender<Snapshot>,
+    },
+    #[cfg(feature = "state")]
+    Export {
+        reply: oneshot::Sender<crate::state::NodeState>,
+    },
     Watch,
 }
 
@@ -304,6 +328,17 @@ impl Client {
             watched.unwant();
         }
         watched.last()
+    }
+
+    /// What this node knows that outlives it: see [`state`](crate::state). Nothing stops for it. To be asked
+    /// for before [`shutdown`](Self::shutdown).
+    ///
+    /// # Errors
+    ///
+    /// When the command queue is full or the node is shut down.
+    #[cfg(feature = "state")]
+    pub async fn export(&self) -> Result<crate::state::NodeState, CommandError> {
+        self.request(|reply| Command::Export { reply }).await
     }
 
     /// The questions that others ask of this peer. As long as nobody holds any of these, such questions

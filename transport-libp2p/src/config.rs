@@ -153,6 +153,7 @@ impl Default for Config {
 /// known only when the walk has ended, and a driven one tells of each peer as soon as it has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
+#[cfg_attr(feature = "state", derive(serde::Serialize, serde::Deserialize))]
 pub enum Walks {
     /// The query engine, contact by contact, at its own pace: response times, hedging, reputation, which
     /// peer failed.

@@ -56,6 +56,8 @@ mod reach;
 mod record;
 mod schedule;
 mod serve;
+#[cfg(feature = "state")]
+pub mod state;
 mod store;
 pub mod tcp;
 mod transport;

@@ -32,6 +32,7 @@ impl Network for Libp2p {
 /// The functions of [`query`](crate::query) make whole queries of these.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "state", derive(serde::Serialize, serde::Deserialize))]
 pub enum Ask {
     /// The records under a key: [`Answer::Record`].
     Get {
@@ -110,6 +111,8 @@ impl Ask {
 /// One answer.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[cfg_attr(feature = "state", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "state", serde(into = "crate::state::SavedAnswer", from = "crate::state::SavedAnswer"))]
 pub enum Answer {
     /// A record under the key that was asked for. Two records of one key are two versions of one
     /// answer: a query delivers one of them.

@@ -120,6 +120,8 @@ impl Node {
             dial_timeout: Duration::from_secs(10),
             connections_max: 1024,
             transport: None,
+            #[cfg(feature = "state")]
+            state: None,
             swarm: swarm::Config::without_executor(),
             #[cfg(feature = "record")]
             recorder: None,
@@ -217,6 +219,8 @@ pub struct NodeBuilder {
     dial_timeout: Duration,
     connections_max: u32,
     transport: Option<Boxed<(PeerId, StreamMuxerBox)>>,
+    #[cfg(feature = "state")]
+    state: Option<crate::state::Loaded>,
     swarm: swarm::Config,
     #[cfg(feature = "record")]
     recorder: Option<dragnet_core::record::Recorder<crate::network::Libp2p>>,
@@ -288,6 +292,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Begins with what a node knew before: see [`state`](crate::state).
+    #[cfg(feature = "state")]
+    pub fn state(mut self, state: crate::state::Loaded) -> Self {
+        self.state = Some(state);
+        self
+    }
+
     /// Runs each connection as a task on an executor. Without one, which is the default, the node's own
     /// future does all the work.
     pub fn executor(mut self, executor: impl Executor + Send + 'static) -> Self {
@@ -328,6 +339,11 @@ impl NodeBuilder {
             }
         };
         let (mut dragnet, client) = Behaviour::new(local, config);
+        #[cfg(feature = "state")]
+        if let Some(state) = self.state {
+            // It is new: it cannot know anything yet.
+            dragnet.restore(state).expect("a behaviour just made is fresh");
+        }
         #[cfg(feature = "record")]
         if let Some(recorder) = self.recorder {
             dragnet.record(recorder);

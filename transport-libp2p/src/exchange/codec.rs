@@ -22,6 +22,7 @@ const QUESTION_OVERHEAD: usize = 32;
 
 /// One item of an answer.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "state", derive(serde::Serialize, serde::Deserialize))]
 pub struct FetchItem {
     /// What makes it distinct; never empty. Bounded by [`FetchConfig::id_bytes_max`].
     pub id: Bytes,
