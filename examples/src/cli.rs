@@ -124,6 +124,13 @@ pub struct NodeArgs {
     /// The Kademlia protocol that the network speaks.
     #[arg(long, default_value = KAD_PROTOCOL, value_name = "NAME")]
     pub protocol: String,
+    /// Keep in this directory who this peer is and what it knows, and begin with what is there: then it
+    /// finds its network without --boot.
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Save it so often, and at the end.
+    #[arg(long, default_value = "5m", value_name = "TIME", value_parser = duration::parse, requires = "state")]
+    pub save_every: Duration,
     /// What to record.
     #[command(flatten)]
     pub recording: RecordArgs,
@@ -179,8 +186,12 @@ pub struct RegistryArgs {
 #[derive(Args, Debug, Clone)]
 pub struct SearchArgs {
     /// A peer of the network, such as /ip4/192.0.2.1/tcp/4001/p2p/12D3…; may be repeated.
-    #[arg(long, required_unless_present = "source", value_name = "ADDR")]
+    #[arg(long, required_unless_present_any = ["source", "state"], value_name = "ADDR")]
     pub boot: Vec<String>,
+    /// Keep in this directory which peers and answers are known, and begin with what is there: then the
+    /// next search needs no --boot, and the same one nobody to ask for a minute.
+    #[arg(long, value_name = "DIR", conflicts_with = "source")]
+    pub state: Option<PathBuf>,
     /// Search a network or a registry beside others, such as `main=/ip4/192.0.2.1/tcp/4001/p2p/12D3…` or
     /// `crates=https://registry.example/`; may be repeated.
     #[arg(long, value_name = "NAME=ADDR", conflicts_with_all = ["boot", "packages", "cargo_metadata", "record"])]

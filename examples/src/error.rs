@@ -56,6 +56,9 @@ pub enum Error {
     /// Sources that cannot be asked.
     #[error(transparent)]
     Federation(#[from] FederationError),
+    /// A directory that cannot be used for what a node keeps.
+    #[error(transparent)]
+    State(#[from] dragnet_libp2p::state::StateError),
     /// No database of packages.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -119,6 +122,7 @@ impl Error {
             | Self::Source(_)
             | Self::Federation(_)
             | Self::Store(_)
+            | Self::State(_)
             | Self::Server(_)
             | Self::Record(_)
             | Self::Argument(_)

@@ -13,6 +13,7 @@
 //! | [`registry`] | a centralised registry of packages by HTTP: its server, and how it is asked |
 //! | [`monitor`], [`top`] | a node seen from outside: its metrics and its state by HTTP; a screen of them |
 //! | [`web`] | an HTTP server, which registry and monitor share |
+//! | [`state`] | what a node keeps in a directory, for the next time |
 //! | [`peer`], [`recording`], [`announce`] | a node in this process; its flight recorder; announcing many keys |
 //! | [`commands`], [`demo`] | what the command line does |
 //! | [`cli`], [`args`], [`output`], [`table`], [`duration`], [`error`], [`signals`] | the command line itself |
@@ -36,6 +37,7 @@ pub mod recording;
 pub mod registry;
 pub mod signals;
 pub mod source;
+pub mod state;
 pub mod table;
 pub mod top;
 pub mod web;

@@ -28,7 +28,12 @@ pub struct Market {
 impl Market {
     /// Access by this client, with these packages of one's own.
     pub fn new(client: Client, own: Arc<Catalogue>) -> Self {
-        Self { client, own, judge: Arc::new(judge) }
+        Self::judged(client, own, judges())
+    }
+
+    /// The same, with [`judges`] of one's own making: those whose answers are kept in files are named there.
+    pub fn judged(client: Client, own: Arc<Catalogue>, judge: Arc<dyn Validator<Libp2p>>) -> Self {
+        Self { client, own, judge }
     }
 
     /// Searches one's own packages and then the network, for at most `max_results` packages.
@@ -55,6 +60,11 @@ impl Market {
         let judge = Arc::clone(&self.judge);
         self.client.query(query::search(key, question.encode()).shared_validator(judge).config(config))
     }
+}
+
+/// What all searches are judged by.
+pub fn judges() -> Arc<dyn Validator<Libp2p>> {
+    Arc::new(judge)
 }
 
 /// Whether an answer is a package that was asked for: a validator for all searches.

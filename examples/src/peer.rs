@@ -50,16 +50,15 @@ impl Peer {
     ///
     /// A bad address or protocol name, or nobody who answers.
     pub async fn join(network: &NetworkArgs) -> Result<Self, Error> {
-        Self::join_recorded(network, &RecordArgs::default()).await
+        Self::join_by(boot(builder(&network.protocol), &network.boot), &RecordArgs::default()).await
     }
 
-    /// The same, recorded if that was asked for.
+    /// The same for a node that is still to be built, recorded if that was asked for.
     ///
     /// # Errors
     ///
     /// As of [`join`](Self::join), or a file that cannot be written.
-    pub async fn join_recorded(network: &NetworkArgs, args: &RecordArgs) -> Result<Self, Error> {
-        let builder = boot(builder(&network.protocol), &network.boot);
+    pub async fn join_by(builder: NodeBuilder, args: &RecordArgs) -> Result<Self, Error> {
         let builder = builder.configure(|config| config.mode = Some(kad::Mode::Client));
         let peer = Self::start_recorded(builder, args)?;
         match peer.client.bootstrap().await {
@@ -94,7 +93,12 @@ impl Peer {
 
 /// A node of a new identity that speaks a network's protocol.
 pub fn builder(protocol: &str) -> NodeBuilder {
-    let builder = Node::builder(Keypair::generate_ed25519()).protocol(protocol);
+    configured(Node::builder(Keypair::generate_ed25519()), protocol)
+}
+
+/// A node that speaks a network's protocol.
+pub fn configured(builder: NodeBuilder, protocol: &str) -> NodeBuilder {
+    let builder = builder.protocol(protocol);
     if protocol == KAD_PROTOCOL {
         return builder;
     }

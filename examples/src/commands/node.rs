@@ -1,6 +1,7 @@
 //! `node`: a peer that shares packages and answers others.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use dragnet_libp2p::Client;
@@ -12,10 +13,12 @@ use crate::args;
 use crate::catalogue::Catalogue;
 use crate::cli::NodeArgs;
 use crate::error::{Error, Exit};
+use crate::market;
 use crate::monitor::{Monitor, MonitorLimits};
 use crate::output::Output;
 use crate::peer::{self, Peer};
 use crate::signals::Interrupt;
+use crate::state::Keeper;
 
 /// Runs a peer until Ctrl-C.
 ///
@@ -27,9 +30,17 @@ pub async fn node(args: &NodeArgs, output: Output) -> Result<Exit, Error> {
     let mut interrupt = Interrupt::new()?;
     let catalogue = shared(&args.shared, output).await?;
     let monitor = monitor(args.metrics).await?;
-    let builder = args.listen.iter().fold(peer::builder(&args.protocol), |node, at| node.listen(at));
+    let keeper = keeper(args, output)?;
+    let (builder, knows_peers) = match &keeper {
+        Some(keeper) => {
+            let begun = keeper.begin(&args.protocol)?;
+            (begun.builder, begun.knows_peers)
+        }
+        None => (peer::builder(&args.protocol), false),
+    };
+    let builder = args.listen.iter().fold(builder, |node, at| node.listen(at));
     let peer = Peer::start_recorded(peer::boot(builder, &args.boot), &args.recording)?;
-    let is_first = args.boot.is_empty();
+    let knows_peers = knows_peers || !args.boot.is_empty();
     peer.run(async |client| {
         let serving = smol::spawn(serve(client, Arc::clone(&catalogue)));
         let watching = monitor.map(|monitor| {
@@ -42,18 +53,22 @@ pub async fn node(args: &NodeArgs, output: Output) -> Result<Exit, Error> {
                 let object = json!({"kind": "metrics", "address": address, "url": format!("http://{address}/metrics")});
                 output.line(format!("Metrics at http://{address}/metrics, and marketplace top --metrics {address}"), &object)?;
             }
-            if !is_first {
-                let report = client.bootstrap().await?;
-                let known = report.known;
-                output.line(
-                    format!("Joined: {known} peers known"),
-                    &json!({"kind": "joined", "known": known}),
-                )?;
+            if knows_peers {
+                join(client, keeper.as_ref().filter(|_| args.boot.is_empty()), output).await?;
             }
             output.text("Press Ctrl-C to stop.")?;
             share(client, &catalogue, output).await
         };
-        let result = until(&mut interrupt, work).await;
+        let saving = async {
+            match &keeper {
+                Some(keeper) => keeper.keep(client, args.save_every).await,
+                None => std::future::pending().await,
+            }
+        };
+        let result = smol::future::or(until(&mut interrupt, work), saving).await;
+        if let Some(keeper) = keeper.as_ref().filter(|_| result.is_ok()) {
+            keeper.save(client).await;
+        }
         serving.cancel().await;
         if let Some((_, watching)) = watching {
             watching.cancel().await;
@@ -62,6 +77,30 @@ pub async fn node(args: &NodeArgs, output: Output) -> Result<Exit, Error> {
         result
     })
     .await
+}
+
+/// Where what this node knows is kept, if it is.
+fn keeper(args: &NodeArgs, output: Output) -> Result<Option<Keeper>, Error> {
+    let open = |path: &PathBuf| Keeper::open(path, &market::judges(), output);
+    args.state.as_ref().map(open).transpose()
+}
+
+/// Joins the network. Where peers are only remembered, that none of them is there is no error: this node is
+/// the first one of its network again.
+async fn join(client: &Client, remembered: Option<&Keeper>, output: Output) -> Result<(), Error> {
+    match client.bootstrap().await {
+        Ok(report) => {
+            let known = report.known;
+            let object = json!({"kind": "joined", "known": known});
+            Ok(output.line(format!("Joined: {known} peers known"), &object)?)
+        }
+        Err(error) => match remembered {
+            Some(keeper) => {
+                Ok(keeper.warn(&format!("none of the peers known from before is there: {error}"))?)
+            }
+            None => Err(error.into()),
+        },
+    }
 }
 
 /// A monitor, if one is wanted. It listens before anything else is done: a port that is taken is to be known.

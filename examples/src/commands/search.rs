@@ -1,19 +1,20 @@
 //! `search`: packages of the network, as they are found.
 
 use dragnet_core::front::DriverGone;
-use dragnet_core::{Outcome, QueryConfig, Reason, Source, SourceStats};
+use dragnet_core::{CachePolicy, Outcome, QueryConfig, Reason, Source, SourceStats};
 use futures::StreamExt;
 use serde_json::json;
 
 use super::shared;
-use crate::cli::{NetworkArgs, SearchArgs};
+use crate::cli::SearchArgs;
 use crate::duration::{as_ms, show};
 use crate::error::{Error, Exit};
 use crate::federation::Federated;
-use crate::market::{Ending, Market};
+use crate::market::{self, Ending, Market};
 use crate::output::{Asked, EndingObject, HitObject, Output, hit_line};
-use crate::peer::Peer;
+use crate::peer::{self, Peer};
 use crate::question::Question;
+use crate::state::Keeper;
 use crate::table::{Align, Table};
 
 /// Searches the network and prints what comes.
@@ -28,10 +29,15 @@ pub async fn search(args: &SearchArgs, output: Output) -> Result<Exit, Error> {
         return search_sources(args, &question, config, output).await;
     }
     let own = shared(&args.shared, output).await?;
-    let network = NetworkArgs { boot: args.boot.clone(), protocol: args.protocol.clone() };
-    let peer = Peer::join_recorded(&network, &args.recording).await?;
+    let judge = market::judges();
+    let keeper = args.state.as_deref().map(|path| Keeper::open(path, &judge, output)).transpose()?;
+    let (builder, config) = match &keeper {
+        Some(keeper) => (keeper.begin(&args.protocol)?.builder, config.with_cache(CachePolicy::Fresh)),
+        None => (peer::builder(&args.protocol), config),
+    };
+    let peer = Peer::join_by(peer::boot(builder, &args.boot), &args.recording).await?;
     peer.run(async |client| {
-        let market = Market::new(client.clone(), own);
+        let market = Market::judged(client.clone(), own, judge);
         let mut search = market.search(&question, config)?;
         let (width, words) = (output.width(), args.terms.join(" "));
         while let Some(hit) = search.next().await {
@@ -47,6 +53,9 @@ pub async fn search(args: &SearchArgs, output: Output) -> Result<Exit, Error> {
             })?;
         }
         let ending = search.ending().await?;
+        if let Some(keeper) = &keeper {
+            keeper.save(client).await;
+        }
         summarise(&words, &ending, output)?;
         Ok(if ending.results > 0 { Exit::Found } else { Exit::Nothing })
     })
