@@ -12,6 +12,7 @@ pub mod multiaddrs;
 pub mod recording;
 pub mod records;
 pub mod scenarios;
+pub mod states;
 
 use std::ffi::OsString;
 use std::io;

@@ -45,6 +45,13 @@ fn a_known_record_is_refused_or_can_be_set_up_again() {
 }
 
 #[test]
+fn a_known_state_is_refused_or_harmless() {
+    let runs = replay("states", dragnet_fuzz::states::run);
+    leads_to(&runs, &["no state that", "cut off: 100 bytes", "checksum", "of version 2", "holds `letters`"]);
+    leads_to(&runs, &["peers: 2,", "answers: 2,", "2 left out", "answers_dropped: 1", "cannot be read"]);
+}
+
+#[test]
 #[cfg(feature = "libp2p")]
 fn of_a_known_answer_only_what_is_within_the_bounds_is_kept() {
     let runs = replay("fetch_answers", dragnet_fuzz::fetch_answers::run);
