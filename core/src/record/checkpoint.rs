@@ -75,7 +75,6 @@ fn put_answer<N: Recordable>(
         put(out, (*votes).into());
         put_duration(out, *age);
     }
-    put(out, (*accepted).into());
     out.push(match reason {
         Reason::EnoughResults => 0,
         Reason::QuorumReached => 1,
@@ -84,7 +83,12 @@ fn put_answer<N: Recordable>(
         Reason::DeadlineReached => 4,
         Reason::Cancelled => 5,
     });
-    out.push(u8::from(*is_whole) | u8::from(*is_used) << 1);
+    // Most answers hold nothing that was held back.
+    let are_all_accepted = *accepted as usize == items.len();
+    out.push(u8::from(*is_whole) | u8::from(*is_used) << 1 | u8::from(!are_all_accepted) << 2);
+    if !are_all_accepted {
+        put(out, (*accepted).into());
+    }
     put(out, (*results_max).into());
     put_duration(out, *age);
     put_duration(out, *took);
@@ -141,7 +145,6 @@ fn take_answer(from: &mut Take<'_>, known: &mut Known) -> Taken<AnswerState<Reco
         let (source, votes) = (Source(from.narrow()?), from.narrow()?);
         items.push(ItemState { item, from: by, response_time, source, votes, age: from.duration()? });
     }
-    let accepted = from.narrow()?;
     let reason = match from.byte()? {
         0 => Reason::EnoughResults,
         1 => Reason::QuorumReached,
@@ -153,6 +156,7 @@ fn take_answer(from: &mut Take<'_>, known: &mut Known) -> Taken<AnswerState<Reco
     };
     let flags = from.byte()?;
     let (is_whole, is_used) = (flags & 1 != 0, flags & 2 != 0);
+    let accepted = if flags & 4 == 0 { items.len() as u32 } else { from.narrow()? };
     let (results_max, age, took) = (from.narrow()?, from.duration()?, from.duration()?);
     Ok(AnswerState { question, items, accepted, reason, is_whole, results_max, age, took, is_used })
 }
