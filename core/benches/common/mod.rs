@@ -1,109 +1,108 @@
-//! A network whose peers are as large as a libp2p `PeerId`, and engines full of live queries.
+//! Engines full of live queries, and what is done to them.
 
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use dragnet_core::{
-    CacheConfig, CachePolicy, Caps, EngineConfig, Item, Key, Network, Output, Query, QueryConfig,
-    QueryEngine, Reply, RequestId, Route, Time,
+    CacheConfig, CachePolicy, Caps, EngineConfig, Key, Output, Query, QueryConfig, QueryEngine, QueryId,
+    Reply, RequestId, Route, Time,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-#[derive(Debug)]
-pub(crate) enum Bulky {}
+pub(crate) use networks::{Answer, Bulky, Peers, Slim};
+pub(crate) use operations::{Input, Operation};
 
-/// 80 bytes, as a libp2p `PeerId` has.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Peer {
-    code: u64,
-    digest: [u64; 8],
-    size: u8,
-}
-
-impl Peer {
-    pub(crate) fn new(number: u64) -> Self {
-        let mut digest = [0; 8];
-        digest[..4].copy_from_slice(&ChaCha8Rng::seed_from_u64(number).random_words());
-        Self { code: 0x12, digest, size: 32 }
-    }
-}
-
-trait Words {
-    fn random_words(self) -> [u64; 4];
-}
-
-impl Words for ChaCha8Rng {
-    fn random_words(mut self) -> [u64; 4] {
-        [(); 4].map(|()| self.next_u64())
-    }
-}
-
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Answer(pub(crate) u64);
-
-impl Item for Answer {
-    type Id = u64;
-
-    fn id(&self) -> u64 {
-        self.0
-    }
-}
-
-impl Network for Bulky {
-    type Peer = Peer;
-    type Request = u64;
-    type Item = Answer;
-
-    fn key(peer: &Peer) -> Key {
-        let mut bytes = [0; 34];
-        for (chunk, word) in bytes[2..].chunks_mut(8).zip(peer.digest) {
-            chunk.copy_from_slice(&word.to_le_bytes());
-        }
-        Key::of(&bytes)
-    }
-}
+mod networks;
+mod operations;
 
 /// Which lane the live queries use.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Lane {
     Fetch,
     Walk,
 }
 
+/// How long the live queries wait for their peers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Timeouts {
+    /// One soft timeout and one fan-out for all.
+    Fixed,
+    /// By what the network has been like: the default.
+    Adaptive,
+}
+
+impl Timeouts {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Adaptive => "adaptive",
+        }
+    }
+
+    fn config(self) -> QueryConfig {
+        let is_adaptive = self == Self::Adaptive;
+        QueryConfig::default().with_adaptive_timeout(is_adaptive).with_adaptive_fan_out(is_adaptive)
+    }
+}
+
 /// An engine with live queries and the contacts that they have in flight.
-pub(crate) struct Loaded {
-    pub(crate) engine: QueryEngine<Bulky>,
+pub(crate) struct Loaded<N: Peers> {
+    pub(crate) engine: QueryEngine<N>,
     pub(crate) in_flight: Vec<RequestId>,
+    /// Of those, the ones that are no longer.
+    released: HashSet<RequestId>,
+    /// Those that were started, the oldest first; some may have ended.
+    pub(crate) queries: VecDeque<QueryId>,
     pub(crate) now: Time,
-    pub(crate) pool: Vec<Peer>,
+    pub(crate) pool: Vec<N::Peer>,
     pub(crate) rng: ChaCha8Rng,
+    live: usize,
+    lane: Lane,
+    timeouts: Timeouts,
+    /// The next peer that nobody has seen.
+    stranger: u64,
 }
 
 /// Candidates of each query.
 pub(crate) const CANDIDATES: usize = 20;
+/// The most queries that are started beyond those that live.
+const MORE_MAX: usize = 1 << 12;
+/// Questions whose answers are kept, for those that ask them.
+const KEPT: u64 = 10_000;
 
-impl Loaded {
-    pub(crate) fn new(live: usize, lane: Lane) -> Self {
-        let mut loaded = Self::knowing_all(live);
-        for _ in 0..live {
-            let query = loaded.query(lane);
-            loaded.start(query);
-        }
+impl<N: Peers> Loaded<N> {
+    pub(crate) fn new(live: usize, lane: Lane, timeouts: Timeouts) -> Self {
+        let mut loaded = Self::knowing_all(live, lane, timeouts);
+        loaded.refill();
         loaded
     }
 
     /// Room for so many queries, and every peer of the pool known.
-    pub(crate) fn knowing_all(live: usize) -> Self {
+    pub(crate) fn knowing_all(live: usize, lane: Lane, timeouts: Timeouts) -> Self {
         let pool_size = live.max(10_000);
         // Room for every candidate that the queries can have, or what is measured is a refusal.
         let peers_max = (live * 160).max(pool_size * 4);
-        let caps = Caps { queries_max: live, peers_max, ..Caps::default() };
+        let caps = Caps { queries_max: live + MORE_MAX, peers_max, ..Caps::default() };
+        let cache = CacheConfig {
+            entries_max: KEPT as usize,
+            bytes_max: usize::MAX,
+            ttl: Duration::from_secs(86_400),
+            ..CacheConfig::default()
+        };
+        let config = EngineConfig::default().with_caps(caps).with_cache(cache);
         let mut loaded = Self {
-            engine: QueryEngine::new(EngineConfig::default().with_caps(caps), Peer::new(u64::MAX), [1; 32]),
+            engine: QueryEngine::new(config, N::peer(u64::MAX), [1; 32]),
             in_flight: Vec::new(),
+            released: HashSet::new(),
+            queries: VecDeque::new(),
             now: Time::from_millis(1_000),
-            pool: (0..pool_size as u64).map(Peer::new).collect(),
+            pool: (0..pool_size as u64).map(N::peer).collect(),
             rng: ChaCha8Rng::seed_from_u64(7),
+            live,
+            lane,
+            timeouts,
+            stranger: 1 << 40,
         };
         for peer in &loaded.pool {
             let query = Query::new(0)
@@ -116,74 +115,106 @@ impl Loaded {
         loaded
     }
 
-    pub(crate) fn query(&mut self, lane: Lane) -> Query<Bulky> {
+    /// Asks and is answered, so that so many items are kept of each of [`KEPT`] questions.
+    pub(crate) fn keep_answers(&mut self, items: u64) {
+        let config = QueryConfig::default().with_cache(CachePolicy::Refresh).with_max_results(1_000);
+        for number in 0..KEPT {
+            // One whom nobody else asks, so that no contact has to wait.
+            let peers = [N::peer(u64::MAX - 1)];
+            self.start(self.to(number).fetch_from(peers).config(config.clone()));
+            self.queries.pop_back();
+            let request = self.in_flight.pop().expect("the peer is asked");
+            self.reply(request, Reply::with_items((0..items).map(Answer).collect()));
+        }
+    }
+
+    fn to(&self, number: u64) -> Query<N> {
+        Query::new(number).route(Route::walk(Key::of(&number.to_le_bytes())))
+    }
+
+    /// One with [`CANDIDATES`] candidates.
+    pub(crate) fn query(&mut self) -> Query<N> {
         let peers = self.draw(CANDIDATES);
         let request = self.rng.next_u64();
-        let config = QueryConfig::default().with_timeout(Duration::from_secs(10)).with_max_results(1_000);
+        let config = self.timeouts.config().with_timeout(Duration::from_secs(10)).with_max_results(1_000);
         let query = Query::new(request).config(config);
-        match lane {
+        match self.lane {
             Lane::Fetch => query.fetch_from(peers),
             Lane::Walk => query.route(Route::walk_from(Key::of(&request.to_le_bytes()), peers)),
         }
     }
 
-    /// One that keeps the answers to so many questions, each of so many items, and has no live query.
-    pub(crate) fn keeping(answers: u64, items: u64) -> Self {
-        let cache =
-            CacheConfig { entries_max: answers as usize, bytes_max: usize::MAX, ..CacheConfig::default() };
-        let mut loaded = Self::knowing_all(1);
-        loaded.engine =
-            QueryEngine::new(EngineConfig::default().with_cache(cache), Peer::new(u64::MAX), [1; 32]);
-        let config = QueryConfig::default().with_cache(CachePolicy::Refresh).with_max_results(1_000);
-        for number in 0..answers {
-            let peers = [loaded.pool[0].clone()];
-            loaded.start(loaded.to(number).fetch_from(peers).config(config.clone()));
-            let request = loaded.in_flight.pop().expect("the peer is asked");
-            loaded.reply(request, Reply::with_items((0..items).map(Answer).collect()));
-        }
-        loaded
-    }
-
-    /// One of so many questions that were asked.
-    pub(crate) fn question(&mut self, answers: u64) -> Query<Bulky> {
-        let number = self.rng.next_u64() % answers;
-        self.to(number).fetch_from([self.pool[0].clone()])
-    }
-
-    fn to(&self, number: u64) -> Query<Bulky> {
-        Query::new(number).route(Route::walk(Key::of(&number.to_le_bytes())))
-    }
-
-    pub(crate) fn start(&mut self, query: Query<Bulky>) {
-        self.now = self.now + Duration::from_nanos(1_000);
-        self.engine.start(self.now, query).expect("there is room");
-        self.drain();
-    }
-
     /// So many peers of the pool.
-    pub(crate) fn draw(&mut self, count: usize) -> Vec<Peer> {
+    pub(crate) fn draw(&mut self, count: usize) -> Vec<N::Peer> {
         (0..count).map(|_| self.pool[self.rng.next_u64() as usize % self.pool.len()].clone()).collect()
     }
 
-    /// Takes the contacts that are in flight now, in random order.
-    pub(crate) fn take_in_flight(&mut self) -> Vec<RequestId> {
-        let mut taken = std::mem::take(&mut self.in_flight);
-        for last in (1..taken.len()).rev() {
-            taken.swap(last, self.rng.next_u64() as usize % (last + 1));
+    /// Starts as many queries as are to live.
+    pub(crate) fn refill(&mut self) {
+        while self.engine.live() < self.live {
+            let query = self.query();
+            self.start(query);
+        }
+    }
+
+    /// Cancels the latest queries until no more live than should.
+    fn trim(&mut self) {
+        while self.engine.live() > self.live {
+            let query = self.queries.pop_back().expect("every live query is listed");
+            self.cancel(query);
+        }
+    }
+
+    /// Takes up to so many of the contacts in flight, at random.
+    fn take_in_flight(&mut self, count: usize) -> Vec<RequestId> {
+        let mut taken = Vec::with_capacity(count);
+        while taken.len() < count && !self.in_flight.is_empty() {
+            let drawn = self.rng.next_u64() as usize % self.in_flight.len();
+            let request = self.in_flight.swap_remove(drawn);
+            if !self.released.remove(&request) {
+                taken.push(request);
+            }
         }
         taken
     }
 
-    pub(crate) fn reply(&mut self, request: RequestId, reply: Reply<Bulky>) {
-        self.now = self.now + Duration::from_nanos(1_000);
+    /// Time passes so fast that an answer takes 100 ms in the mean, however many queries live; and hardly where
+    /// none comes, or all that are under way would soon be overdue.
+    fn pass(&mut self, is_answer: bool) {
+        let nanos = if is_answer { 100_000_000 / (3 * self.live as u64) } else { 1 };
+        self.now = self.now + Duration::from_nanos(nanos);
+    }
+
+    pub(crate) fn start(&mut self, query: Query<N>) {
+        self.pass(false);
+        let id = self.engine.start(self.now, query).expect("there is room");
+        self.queries.push_back(id);
+        self.drain();
+    }
+
+    fn cancel(&mut self, query: QueryId) {
+        self.pass(false);
+        self.engine.cancel(self.now, query);
+        self.drain();
+    }
+
+    pub(crate) fn reply(&mut self, request: RequestId, reply: Reply<N>) {
+        self.pass(true);
         self.engine.handle_reply(self.now, request, reply);
         self.drain();
     }
 
-    pub(crate) fn drain(&mut self) {
+    fn tick(&mut self) {
+        self.engine.handle_tick(self.now);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
         while let Some(output) = self.engine.poll_output() {
-            if let Output::Contact { request, .. } = output {
-                self.in_flight.push(request);
+            match output {
+                Output::Contact { request, .. } => self.in_flight.push(request),
+                Output::Release { request } => _ = self.released.insert(request),
+                _ => {}
             }
         }
     }
