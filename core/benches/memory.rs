@@ -6,8 +6,8 @@
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 
-use common::{CANDIDATES, Lane, Loaded, Peer};
-use dragnet_core::RequestId;
+use common::{Bulky, CANDIDATES, Lane, Loaded, Peers, Slim, Timeouts};
+use dragnet_core::{QueryId, RequestId};
 
 #[expect(dead_code, reason = "the bench of the events uses the rest")]
 mod common;
@@ -17,29 +17,34 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 fn main() {
     println!("bytes of a live query with {CANDIDATES} candidates, and of a known peer");
-    println!("{:>9} {:>6} {:>12} {:>12}", "live", "lane", "query", "peer");
-    for live in [1_000, 10_000, 100_000] {
-        for (lane, name) in [(Lane::Fetch, "fetch"), (Lane::Walk, "walk")] {
-            let [query, peer] = measure(live, lane);
-            println!("{live:>9} {name:>6} {query:>12} {peer:>12}");
+    println!("{:>14} {:>9} {:>6} {:>12} {:>12}", "network", "live", "lane", "query", "peer");
+    for live in [1_000, 10_000, 100_000, 1_000_000] {
+        for lane in [Lane::Fetch, Lane::Walk] {
+            show::<Bulky>(live, lane);
         }
     }
+    show::<Slim>(10_000, Lane::Fetch);
+    show::<Slim>(10_000, Lane::Walk);
 }
 
-fn measure(live: usize, lane: Lane) -> [usize; 2] {
+fn show<N: Peers>(live: usize, lane: Lane) {
+    let [query, peer] = measure::<N>(live, lane);
+    let lane = if lane == Lane::Fetch { "fetch" } else { "walk" };
+    println!("{:>14} {live:>9} {lane:>6} {query:>12} {peer:>12}", N::NAME);
+}
+
+fn measure<N: Peers>(live: usize, lane: Lane) -> [usize; 2] {
     let before = Region::new(ALLOCATOR);
-    let mut loaded = Loaded::knowing_all(live);
+    let mut loaded = Loaded::<N>::knowing_all(live, lane, Timeouts::Adaptive);
     let known = loaded.engine.metrics().peers_known as usize;
-    let pool = loaded.pool.capacity() * size_of::<Peer>();
+    let pool = loaded.pool.capacity() * size_of::<N::Peer>();
     let peers = held(&before) - pool;
 
     let before = Region::new(ALLOCATOR);
-    for _ in 0..live {
-        let query = loaded.query(lane);
-        loaded.start(query);
-    }
-    let in_flight = loaded.in_flight.capacity() * size_of::<RequestId>();
-    [(held(&before) - in_flight) / live, peers / known]
+    loaded.refill();
+    let beside = loaded.in_flight.capacity() * size_of::<RequestId>()
+        + loaded.queries.capacity() * size_of::<QueryId>();
+    [(held(&before) - beside) / live, peers / known]
 }
 
 /// Bytes allocated in the region and not freed since.

@@ -72,6 +72,16 @@ impl Slots {
         }
     }
 
+    /// Whether contacts are in flight and not overdue.
+    pub(crate) fn has_expected(&self) -> bool {
+        self.sources.iter().any(|taken| taken.expected > 0)
+    }
+
+    /// How many contacts are overdue.
+    pub(crate) fn overdue_count(&self) -> u32 {
+        self.sources.iter().map(|taken| taken.overdue).sum()
+    }
+
     /// Whether contacts are overdue.
     pub(crate) fn has_overdue(&self) -> bool {
         self.sources.iter().any(|taken| taken.overdue > 0)
@@ -245,7 +255,9 @@ impl Conditions {
 
 impl Typical {
     fn of(times: &Histogram) -> Self {
-        Self { median: quantile(times, 500), late: quantile(times, 950), longest: quantile(times, 999) }
+        let [median, late, longest] =
+            times.quantiles([500, 950, 999]).map(|nanos| Duration::from_nanos(nanos.unwrap_or(0)));
+        Self { median, late, longest }
     }
 }
 

@@ -242,15 +242,26 @@ impl Histogram {
     /// The least value that at least `permille` thousandths of the values do not exceed, rounded up to
     /// its bucket's upper edge; `None` without values.
     pub fn quantile(&self, permille: u64) -> Option<u64> {
-        let rank = (u128::from(self.count) * u128::from(permille.min(1000))).div_ceil(1000).max(1);
-        let mut seen = 0;
+        let [quantile] = self.quantiles([permille]);
+        quantile
+    }
+
+    /// Several of these in one pass, the least first.
+    pub(crate) fn quantiles<const N: usize>(&self, permilles: [u64; N]) -> [Option<u64>; N] {
+        let rank = |permille: u64| {
+            let permille = u128::from(permille.min(1000));
+            (u128::from(self.count) * permille).div_ceil(1000).max(1) as u64
+        };
+        let (ranks, mut found) = (permilles.map(rank), [None; N]);
+        let (mut next, mut seen) = (0, 0);
         for (index, &count) in self.buckets.iter().enumerate() {
-            seen += u128::from(count);
-            if seen >= rank {
-                return Some(upper_edge(index).min(self.max));
+            seen += count;
+            while next < N && seen >= ranks[next] {
+                found[next] = Some(upper_edge(index).min(self.max));
+                next += 1;
             }
         }
-        None
+        found
     }
 
     /// The non-empty buckets: the largest value that each holds, and its count.

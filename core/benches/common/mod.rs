@@ -1,6 +1,6 @@
 //! Engines full of live queries, and what is done to them.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use dragnet_core::{
@@ -10,7 +10,9 @@ use dragnet_core::{
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
+#[allow(unused_imports, reason = "each bench uses some of these")]
 pub(crate) use networks::{Answer, Bulky, Peers, Slim};
+#[allow(unused_imports, reason = "each bench uses some of these")]
 pub(crate) use operations::{Input, Operation};
 
 mod networks;
@@ -49,9 +51,9 @@ impl Timeouts {
 /// An engine with live queries and the contacts that they have in flight.
 pub(crate) struct Loaded<N: Peers> {
     pub(crate) engine: QueryEngine<N>,
-    pub(crate) in_flight: Vec<RequestId>,
+    pub(crate) in_flight: VecDeque<RequestId>,
     /// Of those, the ones that are no longer.
-    released: HashSet<RequestId>,
+    released: BTreeSet<RequestId>,
     /// Those that were started, the oldest first; some may have ended.
     pub(crate) queries: VecDeque<QueryId>,
     pub(crate) now: Time,
@@ -93,8 +95,8 @@ impl<N: Peers> Loaded<N> {
         let config = EngineConfig::default().with_caps(caps).with_cache(cache);
         let mut loaded = Self {
             engine: QueryEngine::new(config, N::peer(u64::MAX), [1; 32]),
-            in_flight: Vec::new(),
-            released: HashSet::new(),
+            in_flight: VecDeque::new(),
+            released: BTreeSet::new(),
             queries: VecDeque::new(),
             now: Time::from_millis(1_000),
             pool: (0..pool_size as u64).map(N::peer).collect(),
@@ -123,7 +125,7 @@ impl<N: Peers> Loaded<N> {
             let peers = [N::peer(u64::MAX - 1)];
             self.start(self.to(number).fetch_from(peers).config(config.clone()));
             self.queries.pop_back();
-            let request = self.in_flight.pop().expect("the peer is asked");
+            let request = self.in_flight.pop_back().expect("the peer is asked");
             self.reply(request, Reply::with_items((0..items).map(Answer).collect()));
         }
     }
@@ -165,12 +167,14 @@ impl<N: Peers> Loaded<N> {
         }
     }
 
-    /// Takes up to so many of the contacts in flight, at random.
+    /// Takes up to so many of the contacts in flight: at random, of the older half.
     fn take_in_flight(&mut self, count: usize) -> Vec<RequestId> {
+        // The others are answered when there are new ones among them.
+        let count = count.min(self.in_flight.len() / 4);
         let mut taken = Vec::with_capacity(count);
         while taken.len() < count && !self.in_flight.is_empty() {
-            let drawn = self.rng.next_u64() as usize % self.in_flight.len();
-            let request = self.in_flight.swap_remove(drawn);
+            let drawn = self.rng.next_u64() as usize % self.in_flight.len().div_ceil(2);
+            let request = self.in_flight.swap_remove_front(drawn).expect("drawn from those there are");
             if !self.released.remove(&request) {
                 taken.push(request);
             }
@@ -178,10 +182,10 @@ impl<N: Peers> Loaded<N> {
         taken
     }
 
-    /// Time passes so fast that an answer takes 100 ms in the mean, however many queries live; and hardly where
-    /// none comes, or all that are under way would soon be overdue.
+    /// Time passes so fast that an answer takes 100 ms in the mean, however many are under way; and hardly
+    /// where none comes, or all that are under way would soon be overdue.
     fn pass(&mut self, is_answer: bool) {
-        let nanos = if is_answer { 100_000_000 / (3 * self.live as u64) } else { 1 };
+        let nanos = if is_answer { 100_000_000 / (self.in_flight.len() as u64).max(1) } else { 1 };
         self.now = self.now + Duration::from_nanos(nanos);
     }
 
@@ -212,7 +216,7 @@ impl<N: Peers> Loaded<N> {
     fn drain(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Contact { request, .. } => self.in_flight.push(request),
+                Output::Contact { request, .. } => self.in_flight.push_back(request),
                 Output::Release { request } => _ = self.released.insert(request),
                 _ => {}
             }

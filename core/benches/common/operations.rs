@@ -44,9 +44,14 @@ impl Operation {
     /// queries of its own.
     pub(crate) const fn of(lane: Lane) -> &'static [Self] {
         match lane {
-            Lane::Fetch => {
-                &[Self::FetchReply, Self::TickIdle, Self::Start, Self::Cancel, Self::CacheHit, Self::TickOverdue]
-            }
+            Lane::Fetch => &[
+                Self::FetchReply,
+                Self::TickIdle,
+                Self::Start,
+                Self::Cancel,
+                Self::CacheHit,
+                Self::TickOverdue,
+            ],
             Lane::Walk => {
                 &[Self::WalkReplyKnown, Self::WalkReplyNew, Self::Start, Self::Cancel, Self::TickOverdue]
             }
@@ -91,7 +96,10 @@ impl<N: Peers> Loaded<N> {
         match operation {
             Operation::FetchReply | Operation::WalkReplyKnown | Operation::WalkReplyNew => {
                 let requests = self.take_in_flight(count);
-                requests.into_iter().map(|request| Input::Reply(request, self.make_reply(operation))).collect()
+                requests
+                    .into_iter()
+                    .map(|request| Input::Reply(request, self.make_reply(operation)))
+                    .collect()
             }
             Operation::Start => (0..count).map(|_| Input::Start(self.query())).collect(),
             Operation::TickIdle => (0..count).map(|_| Input::Tick).collect(),

@@ -219,7 +219,7 @@ impl<N: Network> QueryEngine<N> {
         self.count_dropped(work, over);
         peers.truncate(read_max);
         let tags = self.peers.tags(&peers);
-        for (peer, tag) in peers.into_iter().zip(tags) {
+        for (peer, tag) in peers.iter().zip(tags) {
             self.offer(work, lane, peer, tag, Named::ByReply);
         }
     }
@@ -234,8 +234,8 @@ impl<N: Network> QueryEngine<N> {
         providers.truncate(read_max);
         let by = by.filter(|_| lane == Lane::FETCH).map(|by| self.voter(by));
         let tags = self.peers.tags(&providers);
-        for (peer, tag) in providers.into_iter().zip(tags) {
-            let voter = self.voter(&peer);
+        for (peer, tag) in providers.iter().zip(tags) {
+            let voter = self.voter(peer);
             let candidates = self.works[work].fetch.len();
             let is_candidate = self.offer(work, Lane::FETCH, peer, tag, Named::ByReply);
             let is_new = self.works[work].fetch.len() > candidates;
@@ -270,10 +270,10 @@ impl<N: Network> QueryEngine<N> {
 
     /// Makes a peer a candidate of a lane, if there is room and it is not the local one. Whether it is one
     /// now.
-    pub(super) fn offer(&mut self, work: u32, lane: Lane, peer: N::Peer, tag: Tag, named: Named) -> bool {
+    pub(super) fn offer(&mut self, work: u32, lane: Lane, peer: &N::Peer, tag: Tag, named: Named) -> bool {
         if lane == Lane::FETCH && self.works[work].fetch.len() >= self.config.caps.candidates_max {
             // Not worth a place in the table.
-            let known = self.peers.find_tagged(&peer, tag);
+            let known = self.peers.find_tagged(peer, tag);
             let is_candidate = known.is_some_and(|peer| self.works[work].fetch.is_candidate(peer));
             let is_local = known == Some(PeerIndex::LOCAL);
             self.count_dropped(work, usize::from(!is_candidate && !is_local));

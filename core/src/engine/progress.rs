@@ -1,11 +1,10 @@
 //! What follows from an input: free slots filled, waiting contacts let through, ends noticed.
 
-use smallvec::SmallVec;
-
 use super::QueryEngine;
 use crate::arena::NONE;
 use crate::lookup::{Contact, Lane, Next, Phase, State};
 use crate::network::Network;
+use crate::pacing::Slots;
 use crate::peers::PeerIndex;
 use crate::query::Reason;
 use crate::timers::Timer;
@@ -71,31 +70,31 @@ impl<N: Network> QueryEngine<N> {
         }
         let work = &self.works[work_slot];
         let limits = work.limits;
-        if limits.lost_after(&self.conditions, Lane::FETCH).is_none()
-            || !work.lanes().any(|lane| work.slots(lane).has_overdue())
-        {
-            return;
-        }
-        let is_overdue = |slot: &u32| self.contacts[*slot].phase == Phase::Overdue;
-        let (overdue, others): (SmallVec<[u32; 16]>, SmallVec<[u32; 16]>) =
-            work.contacts.iter().copied().partition(is_overdue);
-        let overdue_max = OVERDUE_PER_REPLY.saturating_mul(work.counts.all.replied.0);
-        if overdue.len() > overdue_max as usize {
-            return;
-        }
         let pace = limits.pace(&self.conditions);
-        for slot in overdue {
-            let Contact { lane, sent, is_sent, .. } = self.contacts[slot];
+        // Timeouts are fixed, or nothing is known of the network yet.
+        if pace.typical.is_none() {
+            return;
+        }
+        // Of nearly every piece of work nothing is held up: that is seen in the counts of its lanes. What waits
+        // for a peer does not count: it may wait for one that is late everywhere, and is let through only when
+        // others give that peer up, and they may wait in the same way.
+        let holds_up =
+            |slots: &Slots| slots.has_overdue() && (!slots.has_expected() || slots.is_hedged_out(pace));
+        if !work.lanes().any(|lane| holds_up(work.slots(lane))) {
+            return;
+        }
+        let overdue: u32 = work.lanes().map(|lane| work.slots(lane).overdue_count()).sum();
+        if overdue > OVERDUE_PER_REPLY.saturating_mul(work.counts.all.replied.0) {
+            return;
+        }
+        for &slot in &work.contacts {
+            let Contact { lane, sent, is_sent, phase, .. } = self.contacts[slot];
+            if phase != Phase::Overdue || !holds_up(work.slots(lane)) {
+                continue;
+            }
             let Some(lost_after) = limits.lost_after(&self.conditions, lane) else { continue };
-            // What waits for a peer may wait for one that is late everywhere: it is let through only when
-            // others give that peer up, and they may wait in the same way.
-            let is_alone = others
-                .iter()
-                .map(|other| &self.contacts[*other])
-                .all(|other| other.lane != lane || other.phase == Phase::Waiting);
-            let holds_up = is_alone || self.works[work_slot].slots(lane).is_hedged_out(pace);
             let until = (sent + lost_after + self.conditions.wait(is_sent)).max(self.now);
-            if holds_up && until < self.timers.of_contact(slot) {
+            if until < self.timers.of_contact(slot) {
                 self.timers.set(Timer::Contact(slot), until);
             }
         }

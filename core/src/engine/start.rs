@@ -181,7 +181,7 @@ impl<N: Network> QueryEngine<N> {
         let work = self.works.insert(work);
         for (lane, peers) in candidates {
             let tags = self.peers.tags(&peers);
-            for (peer, tag) in peers.into_iter().zip(tags) {
+            for (peer, tag) in peers.iter().zip(tags) {
                 self.offer(work, lane, peer, tag, Named::ByAsker);
             }
         }

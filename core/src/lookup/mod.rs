@@ -50,8 +50,9 @@ pub(crate) struct Work<N: Network> {
     pub(crate) shared: Option<Box<Shared<N>>>,
     /// Whom it serves, in the order in which they came.
     pub(crate) queries: SmallVec<[u32; 2]>,
-    /// Its contacts and lookups, waiting ones included.
-    pub(crate) contacts: SmallVec<[u32; 4]>,
+    /// Its contacts and lookups, waiting ones included. Those of the usual fan-out and its hedges need no
+    /// allocation.
+    pub(crate) contacts: SmallVec<[u32; 8]>,
     /// Whether it stands in the queue of work to look at.
     pub(crate) is_ready: bool,
 }

@@ -28,13 +28,14 @@ const NEAREST: usize = 4;
 /// A candidate and the first 64 bits of its distance, in twelve bytes.
 #[derive(Clone, Copy)]
 struct Place {
+    /// The lower half first: so both are one load.
     prefix: [u32; 2],
     candidate: Candidate,
 }
 
 impl Place {
     const fn prefix(&self) -> u64 {
-        (self.prefix[0] as u64) << 32 | self.prefix[1] as u64
+        (self.prefix[1] as u64) << 32 | self.prefix[0] as u64
     }
 }
 
@@ -97,7 +98,7 @@ impl Walk {
                 _ => return Offer::Full,
             }
         }
-        let place = Place { prefix: [(prefix >> 32) as u32, prefix as u32], candidate: Candidate::new(peer) };
+        let place = Place { prefix: [prefix as u32, (prefix >> 32) as u32], candidate: Candidate::new(peer) };
         self.places.insert(position, place);
         offer
     }

@@ -137,14 +137,17 @@ impl<N: Network> PeerTable<N> {
     /// interned, or it may be forgotten.
     pub(crate) fn intern(&mut self, now: Time, peer: N::Peer) -> Option<PeerIndex> {
         let tag = self.tag(&peer);
-        self.intern_tagged(now, peer, tag)
-    }
-
-    /// The same for a peer whose tag is known.
-    pub(crate) fn intern_tagged(&mut self, now: Time, peer: N::Peer, tag: Tag) -> Option<PeerIndex> {
         match self.find_tagged(&peer, tag) {
             Some(known) => Some(known),
             None => self.insert(now, peer, tag),
+        }
+    }
+
+    /// The same for a peer whose tag is known. Most are known: only a new one is copied.
+    pub(crate) fn intern_tagged(&mut self, now: Time, peer: &N::Peer, tag: Tag) -> Option<PeerIndex> {
+        match self.find_tagged(peer, tag) {
+            Some(known) => Some(known),
+            None => self.insert(now, peer.clone(), tag),
         }
     }
 
