@@ -34,3 +34,10 @@ impl Network for Library {
         Key::of(peer.as_bytes())
     }
 }
+
+#[cfg(feature = "record")]
+impl crate::record::Recordable for Library {
+    fn hash_item<H: core::hash::Hasher>(book: &Book, state: &mut H) {
+        core::hash::Hash::hash(&(book.isbn, &book.title), state);
+    }
+}

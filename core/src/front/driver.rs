@@ -215,13 +215,15 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     }
 
     /// Takes at most one input from each side, so that none starves another. Whether there was any.
-    fn round(&mut self, cx: &mut Context<'_>, now: Time) -> bool {
+    fn round(&mut self, cx: &mut Context<'_>, mut now: Time) -> bool {
         let mut busy = self.stop_one(now);
         if let Ok(query) = self.inbox.cancelled.try_recv() {
             self.cancel(now, query);
             busy = true;
         }
         if let Ok(command) = self.inbox.commands.try_recv() {
+            // It may have been sent since the clock was read: no deadline begins before its query was asked.
+            now = self.clock.now();
             self.obey(now, command);
             busy = true;
         }

@@ -5,7 +5,7 @@
 //! report is then one file.
 //!
 //! ```
-//! use dragnet_core::record::{Bodies, RecordConfig, Recordable, Recorder, Replay};
+//! use dragnet_core::record::{RecordConfig, Recorder, Replay};
 //! use dragnet_core::{EngineConfig, Output, Query, QueryEngine, Reply, Time};
 //! # use dragnet_core::doc::{Book, Library};
 //!

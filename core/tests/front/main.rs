@@ -9,6 +9,7 @@ mod bounds;
 mod cached;
 #[cfg(feature = "conformance")]
 mod conformance;
+mod deadlines;
 mod embedding;
 mod federation;
 mod interleavings;
