@@ -76,10 +76,7 @@ impl<N: Network> QueryEngine<N> {
             words_drawn: self.ids.get_word_pos(),
             draw: self.peers.draw(),
         };
-        #[cfg_attr(not(feature = "record"), expect(unused_mut, reason = "nobody changes it"))]
-        let mut checkpoint = Checkpoint { at: self.now, state: self.export_those(self.now, keep), position };
-        #[cfg(feature = "record")]
-        self.wrap_judges(&mut checkpoint);
+        let checkpoint = Checkpoint { at: self.now, state: self.export_those(self.now, keep), position };
         let (config, local) = (self.config.clone(), self.peers.local().clone());
         #[cfg(feature = "sabotage")]
         if self.is_sabotaged(super::Sabotage::KeepHidden) {
@@ -87,7 +84,11 @@ impl<N: Network> QueryEngine<N> {
         }
         // The simplest way to be like the one that resumes is to become it.
         let (seed, sizes) = (self.ids.get_seed(), self.cache.sizes());
-        self.go_on_as(Self::resumed(config, local, seed, checkpoint.clone(), sizes));
+        #[cfg_attr(not(feature = "record"), expect(unused_mut, reason = "nobody changes it"))]
+        let mut own = checkpoint.clone();
+        #[cfg(feature = "record")]
+        self.wrap_judges(&mut own);
+        self.go_on_as(Self::resumed(config, local, seed, own, sizes));
         #[cfg(feature = "record")]
         self.open_segment(&checkpoint);
         checkpoint
@@ -136,9 +137,13 @@ impl<N: Network> QueryEngine<N> {
         engine
     }
 
-    fn export_those(&self, now: Time, keep: impl FnMut(&AnswerState<N>) -> bool) -> EngineState<N> {
+    fn export_those(&self, now: Time, mut keep: impl FnMut(&AnswerState<N>) -> bool) -> EngineState<N> {
         let now = now.max(self.now);
-        let (answers, hand) = self.cache.export(now, keep);
+        let (answers, hand) = self.cache.export(now, |answer| {
+            #[cfg(feature = "record")]
+            self.unwrap_judges(&mut answer.question);
+            keep(answer)
+        });
         EngineState { peers: self.peers.export(now), conditions: self.conditions.export(), answers, hand }
     }
 

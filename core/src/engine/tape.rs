@@ -67,6 +67,9 @@ pub(crate) trait Tape<N: Network>: Send + Sync {
     /// Lets a query's judges be heard.
     fn wrap_judges(&mut self, query: &mut Query<N>);
 
+    /// Puts a query's own judges back: nobody else is to meet those that are heard.
+    fn unwrap_judges(&self, query: &mut Query<N>);
+
     /// Ends the recording. The judges of queries are wrapped as before, or those that know each other would
     /// be strangers.
     fn finish(&mut self);
@@ -173,6 +176,13 @@ impl<N: Network> QueryEngine<N> {
         let (seed, sizes) = (self.ids.get_seed(), self.cache.sizes());
         tape.open(&Opening { config: &self.config, seed, sizes, local: self.peers.local(), checkpoint });
         self.recorder.tape = Some(tape);
+    }
+
+    /// Gives the judges of a kept answer back as they came.
+    pub(super) fn unwrap_judges(&self, question: &mut Query<N>) {
+        if let Some(tape) = &self.recorder.tape {
+            tape.unwrap_judges(question);
+        }
     }
 
     /// Who kept an answer with a validator of its own is asked by one that is wrapped.

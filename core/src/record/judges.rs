@@ -73,6 +73,13 @@ impl<N: Network> Judges<N> {
         (validator, selector)
     }
 
+    /// Puts a query's own judges back in their places.
+    pub(super) fn unwrap(&self, query: &mut Query<N>) {
+        let Self { validators, selectors, .. } = self;
+        query.validator.iter_mut().for_each(|validator| validators.unwrap(validator));
+        query.selector.iter_mut().for_each(|selector| selectors.unwrap(selector));
+    }
+
     /// Begins or ceases to listen.
     pub(super) fn listen(&self, listens: bool) {
         *self.said.lock() = listens.then(VecDeque::new);
@@ -104,7 +111,7 @@ struct Wrapped<J: ?Sized> {
 struct Entry<J: ?Sized> {
     number: u64,
     /// Kept, so that no other judge comes to be at its address.
-    _inner: Arc<J>,
+    inner: Arc<J>,
     outer: Arc<J>,
 }
 
@@ -126,11 +133,17 @@ impl<J: ?Sized> Wrapped<J> {
         self.given += 1;
         let inner = Arc::clone(judge);
         let outer = make(Arc::clone(&inner));
-        let entry = Arc::new(Entry { number: self.given, _inner: inner, outer: Arc::clone(&outer) });
+        let entry = Arc::new(Entry { number: self.given, inner, outer: Arc::clone(&outer) });
         self.all.insert(address_of(&outer), Arc::clone(&entry));
         self.all.insert(address, entry);
         *judge = outer;
         self.given
+    }
+
+    fn unwrap(&self, judge: &mut Arc<J>) {
+        if let Some(entry) = self.all.get(&address_of(judge)) {
+            *judge = Arc::clone(&entry.inner);
+        }
     }
 }
 

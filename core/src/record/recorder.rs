@@ -308,6 +308,10 @@ impl<N: Recordable> Tape<N> for Recorder<N> {
         self.judges.wrap(query);
     }
 
+    fn unwrap_judges(&self, query: &mut Query<N>) {
+        self.judges.unwrap(query);
+    }
+
     fn finish(&mut self) {
         // A panic on its way out may have left a record half written.
         if self.is_recording && !std::thread::panicking() {

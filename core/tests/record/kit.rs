@@ -98,7 +98,7 @@ impl Desk {
     }
 }
 
-fn validator() -> std::sync::Arc<dyn dragnet_core::Validator<Net>> {
+pub(crate) fn validator() -> std::sync::Arc<dyn dragnet_core::Validator<Net>> {
     use std::sync::{Arc, LazyLock};
     static ODD: LazyLock<Arc<dyn dragnet_core::Validator<Net>>> = LazyLock::new(|| {
         Arc::new(|_: &String, book: &Book| match book.title.len() % 5 {

@@ -6,3 +6,4 @@ mod bounds;
 mod kit;
 mod privacy;
 mod segments;
+mod with_state;

@@ -21,7 +21,7 @@ impl<N: Network> Cache<N> {
     pub(crate) fn export(
         &self,
         now: Time,
-        mut keep: impl FnMut(&AnswerState<N>) -> bool,
+        mut keep: impl FnMut(&mut AnswerState<N>) -> bool,
     ) -> (Vec<AnswerState<N>>, usize) {
         let mut answers = Vec::new();
         let mut hand = 0;
@@ -32,8 +32,8 @@ impl<N: Network> Cache<N> {
                 hand = answers.len();
             }
             let entry = &self.entries[slot];
-            let state = entry.answer.export(now, &entry.question, entry.is_used);
-            if keep(&state) {
+            let mut state = entry.answer.export(now, &entry.question, entry.is_used);
+            if keep(&mut state) {
                 answers.push(state);
             }
             slot = entry.newer;
