@@ -61,8 +61,8 @@ pub(crate) trait Tape<N: Network>: Send + Sync {
     /// Takes an input before its effect.
     fn note(&mut self, now: Time, input: Noted<'_, N>);
 
-    /// Takes what the engine said to it.
-    fn close(&mut self, outputs: &mut dyn Iterator<Item = &Output<N>>);
+    /// Takes what the engine said to it, and whether no query lives any more.
+    fn close(&mut self, outputs: &mut dyn Iterator<Item = &Output<N>>, is_idle: bool);
 
     /// Lets a query's judges be heard.
     fn wrap_judges(&mut self, query: &mut Query<N>);
@@ -139,7 +139,8 @@ impl<N: Network> QueryEngine<N> {
     #[inline]
     pub(super) fn close_note(&mut self) {
         if let Some(tape) = &mut self.recorder.tape {
-            tape.close(&mut self.outputs.iter().skip(self.recorder.outputs_before));
+            let is_idle = self.queries.len() == 0;
+            tape.close(&mut self.outputs.iter().skip(self.recorder.outputs_before), is_idle);
         }
     }
 

@@ -97,11 +97,12 @@ fn put_answer<N: Recordable>(
 /// Writes an item: what it counts as where items are compared, and its size.
 pub(super) fn put_item<N: Recordable>(out: &mut Vec<u8>, item: &N::Item, digests: &impl Digests<N>) {
     digests.item(item).into_iter().for_each(|digest| put_word(out, digest));
-    put_len(out, item.size().max(size_of::<N::Item>()));
+    let size = item.size().max(size_of::<N::Item>());
+    put(out, u32::try_from(size).unwrap_or(u32::MAX).into());
 }
 
 pub(super) fn take_item(from: &mut Take<'_>) -> Taken<RecordedItem> {
-    Ok(RecordedItem { id: from.word()?, body: from.word()?, size: from.narrow()? })
+    Ok(RecordedItem { id: from.word()?, body: from.word()?, size: from.narrow::<u32>()? as usize })
 }
 
 pub(super) fn take_checkpoint(from: &mut Take<'_>, known: &mut Known) -> Taken<Checkpoint<Recorded>> {

@@ -9,8 +9,8 @@ pub(super) const MAGIC: [u8; 8] = *b"\x91dragnet";
 /// Length and checksum come before each block.
 pub(super) const FRAME_BYTES: usize = 8;
 
-/// The largest block that is read, in bytes. The writer's are [`block_bytes`](super::RecordConfig::block_bytes)
-/// and one record more at most.
+/// The largest block that is written and read, in bytes. Most are of
+/// [`block_bytes`](super::RecordConfig::block_bytes) and one record more at most.
 pub(super) const BLOCK_MAX: usize = 64 << 20;
 
 /// What a block holds.

@@ -44,8 +44,12 @@ pub struct Recorder<N: Recordable> {
     since: Option<Time>,
     last: Time,
     sum: Sum,
+    /// What stands of these records, and their checksum: all but a record under way.
+    whole: (usize, Sum),
     /// Bytes of the file that were handed to the writer.
     bytes: u64,
+    /// How many of them it began with, before any input.
+    head_bytes: u64,
     is_recording: bool,
     wants_segment: bool,
     /// Whether what comes next is what follows upon the file so far.
@@ -59,8 +63,10 @@ impl<N: Recordable> Recorder<N> {
     ///
     /// What is hashed is hashed under a key made of `secret`, sixteen bytes that nobody else knows: see
     /// [`Bodies`].
-    pub fn new(config: RecordConfig, secret: [u8; 16]) -> (Self, Writer) {
+    pub fn new(mut config: RecordConfig, secret: [u8; 16]) -> (Self, Writer) {
         let (low, high) = (u128::from_le_bytes(secret) as u64, (u128::from_le_bytes(secret) >> 64) as u64);
+        config.blocks_waiting_max = config.blocks_waiting_max.max(2);
+        config.block_bytes = config.block_bytes.min(frame::BLOCK_MAX / 2);
         let (queue, blocks) = mpsc::sync_channel(config.blocks_waiting_max);
         let shared = Arc::new(Shared::default());
         let writer = Writer::new(blocks, Arc::clone(&shared));
@@ -76,7 +82,9 @@ impl<N: Recordable> Recorder<N> {
             since: None,
             last: Time::ZERO,
             sum: Sum::default(),
+            whole: (0, Sum::default()),
             bytes: 0,
+            head_bytes: 0,
             is_recording: false,
             wants_segment: false,
             is_continuous: true,
@@ -135,6 +143,10 @@ impl<N: Recordable> Recorder<N> {
 
     fn send_block(&mut self, framed: Vec<u8>) -> bool {
         let bytes = framed.len() as u64;
+        if framed.len() > frame::BLOCK_MAX {
+            self.pause(Stopped::TooLarge);
+            return false;
+        }
         // The end has to fit as well.
         if self.bytes + bytes + frame::END_BYTES > self.file_max() {
             self.pause(Stopped::Full);
@@ -177,6 +189,7 @@ impl<N: Recordable> Recorder<N> {
 
     fn discard(&mut self) {
         (self.records, self.count, self.since) = (Vec::new(), 0, None);
+        self.whole.0 = 0;
     }
 
     /// Hands the block under way to the writer.
@@ -192,24 +205,31 @@ impl<N: Recordable> Recorder<N> {
         let count = self.count;
         (self.count, self.since) = (0, None);
         self.records.clear();
+        self.whole.0 = 0;
         if self.send_block(framed) {
             self.before += count;
             self.shared.handed_over(count, 0);
         }
         // Not at the last moment: the next at which no query lives may be long in coming.
-        self.wants_segment |= self.config.two_files && self.bytes > self.file_max() / 4 * 3;
+        let (taken, room) = (self.bytes - self.head_bytes, self.file_max().saturating_sub(self.head_bytes));
+        self.wants_segment |= self.config.two_files && taken > room / 4 * 3;
     }
 
-    /// Begins another file, if this one has been begun.
-    fn next_file(&mut self) -> bool {
-        if self.bytes == 0 {
-            return true;
-        }
-        let end =
-            if self.is_continuous { Stopped::GoesOn } else { self.shared.paused().unwrap_or(Stopped::Full) };
-        let is_sent = self.send(Message::Next(end));
+    /// Begins a file with this, after the one that has been begun if there is one. In one message: a file
+    /// without its head would be none.
+    fn begin_file(&mut self, first: Vec<u8>) -> bool {
+        let bytes = first.len() as u64;
+        let message = if self.bytes == 0 {
+            Message::Block(first)
+        } else if self.is_continuous {
+            Message::Next(Stopped::GoesOn, first)
+        } else {
+            Message::Next(self.shared.paused().unwrap_or(Stopped::Full), first)
+        };
+        let is_sent = self.send(message);
         if is_sent {
-            self.bytes = 0;
+            (self.bytes, self.head_bytes) = (bytes, bytes);
+            self.shared.handed_over(0, bytes);
         }
         is_sent
     }
@@ -286,19 +306,20 @@ impl<N: Recordable> Tape<N> for Recorder<N> {
         self.names.clear();
         self.caps = opening.config.caps.clone();
         let head = frame::block(Kind::Head, &[], &self.head(opening));
-        let file_head = frame::file_head(FORMAT);
-        if is_new_file {
-            if (head.len() + file_head.len()) as u64 + frame::END_BYTES > self.file_max() {
-                return self.stop(Stopped::Full);
+        let is_sent = if is_new_file {
+            let first = [frame::file_head(FORMAT), head].concat();
+            if first.len() > frame::BLOCK_MAX || first.len() as u64 + frame::END_BYTES > self.file_max() {
+                return self.stop(Stopped::TooLarge);
             }
-            if !self.next_file() || !self.send_block(file_head) {
-                return;
-            }
-        }
-        if !self.send_block(head) {
+            self.begin_file(first)
+        } else {
+            self.send_block(head)
+        };
+        if !is_sent {
             return;
         }
         (self.before, self.sum, self.last) = (0, Sum::default(), Time::ZERO);
+        self.whole = (0, self.sum);
         (self.is_recording, self.is_continuous, self.wants_segment) = (true, true, false);
         self.judges.listen(true);
         self.shared.go_on();
@@ -313,8 +334,10 @@ impl<N: Recordable> Tape<N> for Recorder<N> {
     }
 
     fn finish(&mut self) {
-        // A panic on its way out may have left a record half written.
-        if self.is_recording && !std::thread::panicking() {
+        if self.is_recording {
+            // A panic on its way out may have left a record half written. Those before it led there.
+            self.sum = self.whole.1;
+            self.records.truncate(self.whole.0);
             self.flush();
         }
         self.stop(self.shared.paused().unwrap_or(Stopped::Finished));
@@ -370,7 +393,7 @@ impl<N: Recordable> Tape<N> for Recorder<N> {
         }
     }
 
-    fn close(&mut self, outputs: &mut dyn Iterator<Item = &Output<N>>) {
+    fn close(&mut self, outputs: &mut dyn Iterator<Item = &Output<N>>, is_idle: bool) {
         if !self.is_recording {
             return;
         }
@@ -382,8 +405,11 @@ impl<N: Recordable> Tape<N> for Recorder<N> {
             self.records[self.record_at] |= tag::HAS_VERDICTS;
         }
         self.count += 1;
+        self.whole = (self.records.len(), self.sum);
+        // Of an idle engine nobody knows when it is told something again.
+        let is_at_rest = is_idle && self.shared.waiting() < self.config.blocks_waiting_max / 2;
         let is_late = self.since.is_some_and(|since| self.last.since(since) >= self.config.flush_every);
-        if self.records.len() >= self.config.block_bytes || is_late {
+        if self.records.len() >= self.config.block_bytes || is_late || is_at_rest {
             self.flush();
         }
     }

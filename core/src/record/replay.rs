@@ -171,20 +171,20 @@ impl<R: Read> Replay<R> {
 
     /// Takes the next block up; an error is the end.
     fn take_block(&mut self) -> Result<(), Ending> {
-        let (kind, block) = self.blocks.next()?;
+        let (mut kind, mut block) = self.blocks.next()?;
+        while kind == Kind::Head {
+            self.go_on_from(&block)?;
+            (kind, block) = self.blocks.next()?;
+        }
         let mut from = Take::new(&block);
         match kind {
-            Kind::Head => {
-                self.go_on_from(&block)?;
-                return self.take_block();
-            }
             Kind::End => {
                 let why = from.byte().ok().and_then(|code| Stopped::ALL.get(usize::from(code)).copied());
                 let why = why.ok_or_else(|| self.blocks.damaged(Malformed("an unknown end")))?;
                 self.blocks.accept(block.len());
                 return Err(Ending::Whole(why));
             }
-            Kind::Inputs => {}
+            Kind::Inputs | Kind::Head => {}
         }
         let head = (|| Ok((from.number()?, from.number()?, from.word()?)))();
         let (before, count, sum) = head.map_err(|what| self.blocks.damaged(what))?;

@@ -11,6 +11,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::frame::{self, Kind};
+use super::reader::{Blocks, Ending};
 
 /// Brings what a [`Recorder`](super::Recorder) hands over to a file. It blocks, on the file and on the queue,
 /// and so it belongs where blocking is allowed: on a thread of its own, or in a pool for such work.
@@ -52,11 +53,21 @@ pub enum Stopped {
     Unwritable,
     /// It goes on in another file.
     GoesOn,
+    /// What the engine knows, or what it was told at once, is more than a file may hold
+    /// ([`bytes_max`](super::RecordConfig::bytes_max)), or a block of it (64 MiB).
+    TooLarge,
 }
 
 impl Stopped {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Finished, Self::Full, Self::Behind, Self::NoWriter, Self::Unwritable, Self::GoesOn];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Finished,
+        Self::Full,
+        Self::Behind,
+        Self::NoWriter,
+        Self::Unwritable,
+        Self::GoesOn,
+        Self::TooLarge,
+    ];
 }
 
 impl fmt::Display for Stopped {
@@ -68,6 +79,7 @@ impl fmt::Display for Stopped {
             Self::NoWriter => "the writer is gone",
             Self::Unwritable => "the file could not be written",
             Self::GoesOn => "it goes on in another file",
+            Self::TooLarge => "what the engine knows is more than the file may hold",
         })
     }
 }
@@ -91,8 +103,8 @@ pub struct WriteError {
 pub(super) enum Message {
     /// More of the file.
     Block(Vec<u8>),
-    /// The file ends here, for this reason, and another one begins.
-    Next(Stopped),
+    /// The file ends here, for this reason, and another one begins with these bytes.
+    Next(Stopped, Vec<u8>),
 }
 
 /// Where a recording goes.
@@ -133,7 +145,7 @@ impl Writer {
     /// [`WriteError`], with the path: a file is there that is no recording, or it cannot be made. The recording ends
     /// with it.
     pub fn create(self, path: &Path) -> Result<FileWriter, WriteError> {
-        let files = set_aside(path).and_then(|()| Files::create(path));
+        let files = check_aside(path).and_then(|_| set_aside(path)).and_then(|()| Files::create(path));
         match files {
             Ok(files) => Ok(FileWriter { writer: self, files }),
             Err(why) => {
@@ -152,24 +164,25 @@ impl Writer {
     fn take_messages(&self, sink: &mut impl Sink, bytes: &mut u64) -> io::Result<Stopped> {
         while let Ok(message) = self.messages.recv() {
             self.shared.taken();
-            let (block, next) = match message {
-                Message::Block(block) => (block, None),
-                Message::Next(why) => (last_block(why), Some(why)),
-            };
-            sink.put(&block)?;
-            *bytes += block.len() as u64;
-            if let Some(why) = next {
-                if !sink.next()? {
-                    self.shared.stop(Stopped::Full);
-                    return Ok(why);
+            let block = match message {
+                Message::Block(block) => block,
+                Message::Next(why, block) => {
+                    put(sink, &last_block(why), bytes)?;
+                    if !sink.next()? {
+                        self.shared.stop(Stopped::Full);
+                        return Ok(why);
+                    }
+                    *bytes = 0;
+                    block
                 }
-                *bytes = 0;
-            }
+            };
+            put(sink, &block, bytes)?;
         }
         let end = self.shared.stopped().unwrap_or(Stopped::Finished);
-        let last = last_block(end);
-        sink.put(&last)?;
-        *bytes += last.len() as u64;
+        // What has not begun has no end either: nobody would know the file for a recording.
+        if *bytes > 0 {
+            put(sink, &last_block(end), bytes)?;
+        }
         Ok(end)
     }
 }
@@ -205,6 +218,12 @@ impl FileWriter {
     }
 }
 
+fn put(sink: &mut impl Sink, block: &[u8], bytes: &mut u64) -> io::Result<()> {
+    sink.put(block)?;
+    *bytes += block.len() as u64;
+    Ok(())
+}
+
 struct Stream<W>(W);
 
 impl<W: Write> Sink for Stream<W> {
@@ -225,7 +244,7 @@ struct Files {
 
 impl Files {
     fn create(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: File::create(path)?, path: path.to_owned() })
+        Ok(Self { file: create_private(path)?, path: path.to_owned() })
     }
 }
 
@@ -236,7 +255,7 @@ impl Sink for Files {
 
     fn next(&mut self) -> io::Result<bool> {
         set_aside(&self.path)?;
-        self.file = File::create(&self.path)?;
+        self.file = create_private(&self.path)?;
         Ok(true)
     }
 }
@@ -258,9 +277,51 @@ fn set_aside(path: &Path) -> io::Result<()> {
             "the file that is there is not a recording",
         ));
     }
+    earlier.rewind()?;
+    // One that says nothing does not take the place of one that does.
+    if first.is_empty() || !holds_inputs(earlier) {
+        return std::fs::remove_file(path);
+    }
+    std::fs::rename(path, check_aside(path)?)
+}
+
+/// Whether there may be anything to replay.
+fn holds_inputs(file: File) -> bool {
+    let Ok(mut blocks) = Blocks::open(file) else { return true };
+    loop {
+        match blocks.next() {
+            Ok((Kind::Head, _)) => {}
+            Ok((Kind::End, _)) | Err(Ending::CutOff { .. }) => return false,
+            Ok((Kind::Inputs, _)) | Err(_) => return true,
+        }
+    }
+}
+
+/// Where an earlier recording goes; what is there is replaced, and so it has to be a recording too.
+fn check_aside(path: &Path) -> io::Result<PathBuf> {
     let mut aside = path.to_owned().into_os_string();
     aside.push(".1");
-    std::fs::rename(path, aside)
+    let aside = PathBuf::from(aside);
+    let mut first = Vec::new();
+    match File::open(&aside) {
+        Ok(file) => file.take(frame::MAGIC.len() as u64).read_to_end(&mut first)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(aside),
+        Err(error) => return Err(error),
+    };
+    if first.is_empty() || super::is_recording(&first) {
+        return Ok(aside);
+    }
+    let what = "is in the place of the older part, and is not a recording: move it away";
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, std::format!("{} {what}", aside.display())))
+}
+
+/// Makes a file that nobody but its owner reads: the engine's seed is in it.
+fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 /// Takes away what was written of a block, and says in its place that the recording ended here. Nothing

@@ -57,6 +57,20 @@ fn a_flipped_bit_is_found_and_all_before_its_block_replays() {
 }
 
 #[test]
+fn any_number_of_heads_one_after_the_other_is_read() {
+    use std::io::Read;
+    const HEADS: u64 = 100_000;
+    let file = recording_of(0, RecordConfig::default());
+    let (start, rest) = file.split_at(12);
+    let (head, end) = rest.split_at(rest.len() - 10);
+    let heads = head.repeat(HEADS as usize);
+    let mut replay = Replay::open(start.chain(&heads[..]).chain(end)).expect("its head stands");
+    assert!(replay.next().is_none());
+    assert_eq!(replay.ending().expect("it has ended").to_string(), "whole: finished");
+    assert_eq!(replay.whole_bytes(), HEADS * head.len() as u64 + 22);
+}
+
+#[test]
 fn another_file_and_another_format_are_named_as_such() {
     assert!(!is_recording(b"{\"dragnet_sim_record\":1}"));
     let error = Replay::open(&b"{\"dragnet_sim_record\":1}"[..]).expect_err("it is none");

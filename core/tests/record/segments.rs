@@ -135,3 +135,61 @@ fn an_earlier_recording_is_set_aside_and_any_other_file_is_left_alone() {
     assert_eq!(read(&folder.file("letter")), b"dear reader");
     assert!(matches!(recording.state(), RecordState::Ended { why: Stopped::Unwritable, .. }));
 }
+
+/// Writes a recording of so many searches.
+fn write(file: &Path, searches: u32) {
+    let (recorder, writer, _) = recorder(RecordConfig::default());
+    let mut desk = Desk::new();
+    desk.engine.record(recorder);
+    (0..searches).for_each(|number| desk.search(number));
+    drop(desk);
+    writer.create(file).and_then(FileWriter::run).expect("there is room");
+}
+
+#[test]
+fn one_that_says_nothing_does_not_take_the_place_of_one_that_does() {
+    let folder = Folder::new("nothing");
+    let (file, aside) = (folder.file("it"), folder.file("it.1"));
+    write(&file, 3);
+    let good = read(&file);
+    write(&file, 0);
+    assert_eq!(read(&aside), good);
+    for nothing in [read(&file), read(&file)[..30].to_vec(), Vec::new()] {
+        fs::write(&file, nothing).expect("there is room");
+        write(&file, 0);
+        assert_eq!(read(&aside), good);
+    }
+    write(&file, 2);
+    let newer = read(&file);
+    // Cut off, or of another version, it may be worth something.
+    for worth in [newer[..newer.len() - 15].to_vec(), [&newer[..8], &[9, 0, 0, 0]].concat()] {
+        fs::write(&file, &worth).expect("there is room");
+        write(&file, 0);
+        assert_eq!(read(&aside), worth);
+    }
+}
+
+#[test]
+fn a_file_in_the_place_of_the_older_part_is_left_alone_if_it_is_no_recording() {
+    let folder = Folder::new("aside-letter");
+    fs::write(folder.file("it.1"), "dear reader").expect("there is room");
+    let (_recorder, writer, _) = recorder(RecordConfig::default());
+    let error = writer.create(&folder.file("it")).expect_err("it is in the way").to_string();
+    assert!(
+        error.ends_with("it.1 is in the place of the older part, and is not a recording: move it away"),
+        "{error}"
+    );
+    assert_eq!(read(&folder.file("it.1")), b"dear reader");
+}
+
+#[test]
+#[cfg(unix)]
+fn nobody_but_its_owner_reads_a_recording() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new("mode");
+    for _ in 0..2 {
+        write(&folder.file("it"), 1);
+        let mode = |name| fs::metadata(folder.file(name)).map(|data| data.permissions().mode() & 0o777);
+        assert_eq!(mode("it").expect("it is there"), 0o600);
+    }
+}

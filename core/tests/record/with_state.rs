@@ -16,7 +16,9 @@ fn a_recorded_engine_gives_out_the_judges_that_it_was_given() {
         judge.as_ref().is_some_and(|judge| std::ptr::addr_eq(Arc::as_ptr(judge), Arc::as_ptr(&validator())))
     };
     let state = desk.engine.export(desk.now);
-    assert!(!state.answers.is_empty() && state.answers.iter().all(|answer| is_own(&answer.question.validator)));
+    assert!(
+        !state.answers.is_empty() && state.answers.iter().all(|answer| is_own(&answer.question.validator))
+    );
     let checkpoint = desk.engine.checkpoint(desk.now, |answer| is_own(&answer.question.validator));
     let answers = checkpoint.expect("it is idle").state.answers;
     assert_eq!(answers.len(), state.answers.len());
