@@ -70,16 +70,22 @@ pub async fn announce(
     Ok(Announced { handles, unheard: unheard.into_iter().flatten().collect() })
 }
 
-/// Waits until a node knows a peer.
+/// Waits until a peer has heard this key announced. That the routing table names peers says nothing: those
+/// that were restored may be gone, and whoever has connected may only ask.
 ///
 /// # Errors
 ///
-/// When the node is shut down.
-pub async fn company(client: &Client) -> Result<(), Error> {
-    while client.snapshot().await?.known == 0 {
+/// When the node cannot announce: its store is full, or it is shut down.
+pub async fn company(client: &Client, key: &RecordKey) -> Result<(), Error> {
+    loop {
+        if client.snapshot().await?.connections > 0 {
+            let tried = announce(client, [key.clone()], || {}).await?;
+            if tried.was_heard(key) {
+                return Ok(());
+            }
+        }
         smol::Timer::after(LOOK_EVERY).await;
     }
-    Ok(())
 }
 
 #[cfg(test)]

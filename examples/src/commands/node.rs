@@ -145,7 +145,8 @@ pub(super) async fn introduce(client: &Client, output: Output) -> Result<(), Err
     Ok(())
 }
 
-/// Publishes what there is to share: now, and if nobody is there yet, again when somebody has come.
+/// Publishes what there is to share: now, and as long as nobody hears it, again
+/// when somebody has come.
 async fn share(client: &Client, catalogue: &Catalogue, output: Output) -> Result<Announced, Error> {
     if catalogue.is_empty() {
         return Ok(Announced::default());
@@ -157,9 +158,10 @@ async fn share(client: &Client, catalogue: &Catalogue, output: Output) -> Result
     let bar = output.progress("Announcing", terms.len());
     let mut announced = announce(client, keys(), || bar.inc(1)).await?;
     bar.finish_and_clear();
-    if announced.unheard() == announced.len() {
-        output.text("Nobody is there yet: the terms will be announced when a peer has come")?;
-        announce::company(client).await?;
+    while let Some(key) = keys().next().filter(|_| announced.unheard() == announced.len()) {
+        let text = "Nobody is there yet: the terms will be announced when a peer has come";
+        output.line(text, &json!({"kind": "alone"}))?;
+        announce::company(client, &key).await?;
         // The first handles are kept until the second are there, or their keys would be withdrawn.
         let again = announce(client, keys(), || {}).await?;
         announced = again;
