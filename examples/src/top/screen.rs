@@ -75,7 +75,11 @@ pub async fn show(
 /// The terminal, taken.
 struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
+    taken: Taken,
 }
+
+/// Dropped, it gives the terminal back.
+struct Taken;
 
 /// Whether a terminal is taken: a panic gives it back once.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -93,18 +97,21 @@ impl Screen {
         });
         enable_raw_mode()?;
         TAKEN.store(true, Ordering::Release);
-        // From here on dropping it gives it back.
-        let screen = Self { terminal: Terminal::new(CrosstermBackend::new(io::stdout()))? };
+        // Before anything else can fail.
+        let taken = Taken;
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
         execute!(io::stdout(), EnterAlternateScreen)?;
-        Ok(screen)
+        Ok(Self { terminal, taken })
     }
 
     fn give_back(self) -> io::Result<()> {
-        give_back()
+        let result = give_back();
+        drop(self.taken);
+        result
     }
 }
 
-impl Drop for Screen {
+impl Drop for Taken {
     fn drop(&mut self) {
         let _ = give_back();
     }
