@@ -73,6 +73,27 @@ fn a_node_that_begins_again_is_who_it_was_and_joins_without_being_told_of_a_peer
 }
 
 #[test]
+fn what_nobody_heard_is_announced_to_whoever_comes_though_dead_peers_are_remembered() {
+    let (first, boot) = first();
+    let place = TempDir::new().unwrap();
+    let mut told = node(place.path(), &["--boot", &boot]);
+    told.object("joined");
+    stop(told);
+    stop(first);
+
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(PACKAGES.as_bytes()).unwrap();
+    let mut again = node(place.path(), &["--packages", file.path().to_str().unwrap()]);
+    let address = again.object("listening")["address"].as_str().unwrap().to_string();
+    again.object("alone");
+    let mut late = Program::start(LISTEN.iter().copied().chain(["--boot", &address]));
+    assert!(again.object("announced")["terms"].as_u64().unwrap() >= 1);
+    late.object("joined");
+    stop(late);
+    stop(again);
+}
+
+#[test]
 fn a_damaged_file_is_told_of_and_set_aside_and_the_node_runs() {
     let place = TempDir::new().unwrap();
     let mut first = node(place.path(), &[]);
@@ -98,7 +119,8 @@ fn a_node_that_cannot_save_says_so_and_runs_on() {
     let state = place.path().join("state");
     let mut node = node(&state, &["--save-every", "50ms"]);
     node.object("saved");
-    fs::remove_dir_all(&state).unwrap();
+    // Removing it would race with the saves.
+    fs::rename(&state, place.path().join("elsewhere")).unwrap();
     let warning = node.object("warning")["message"].to_string();
     assert!(warning.contains("could not be saved") && warning.contains("node.state.new"), "{warning}");
     stop(node);

@@ -95,6 +95,12 @@ impl OnTerminal {
     fn ends_by(mut self, keys: &[u8]) {
         assert!(self.is_raw());
         self.keys.write_all(keys).unwrap();
+        self.ends();
+    }
+
+    /// Waits for the end.
+    #[track_caller]
+    fn ends(mut self) {
         let start = Instant::now();
         let status = loop {
             match self.child.try_wait().unwrap() {
@@ -159,7 +165,7 @@ fn a_signal_ends_it_as_a_key_does() {
     while !top.is_raw() {}
     let child = rustix::process::Pid::from_child(&top.child);
     rustix::process::kill_process(child, rustix::process::Signal::TERM).unwrap();
-    top.ends_by(b"");
+    top.ends();
 }
 
 #[test]
