@@ -40,8 +40,10 @@ impl Peer {
     ///
     /// As of [`start`](Self::start), or a file that cannot be written.
     pub fn start_recorded(builder: NodeBuilder, args: &RecordArgs) -> Result<Self, Error> {
-        let (builder, writing) = recording::record(builder, args)?;
-        Ok(Self { writing: Some(writing), ..Self::start(builder)? })
+        let (builder, wanted) = recording::record(builder, args);
+        let (node, client) = builder.build()?;
+        let writing = Some(wanted.begin()?);
+        Ok(Self { client, running: smol::spawn(node), writing })
     }
 
     /// A node that only asks, in the network that a command line names, once a peer has answered it.

@@ -134,3 +134,59 @@ fn records_and_providers_are_published_and_found() {
     stop(second);
     stop(first);
 }
+
+#[test]
+fn what_a_search_and_a_node_recorded_replays_and_another_file_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let (first, second, boot) = network();
+    let (third, search) = (path("node.rec"), path("search.rec"));
+    let mut node = Program::start([
+        "node",
+        "--json",
+        "--listen",
+        "/ip4/127.0.0.1/tcp/0",
+        "--boot",
+        &boot,
+        "--record",
+        &third,
+    ]);
+    node.object("joined");
+    let found = run(["search", "--json", "--boot", &boot, "--record", &search, "--record-words", "async"]);
+    assert_eq!(found.code, Some(0), "{found:?}");
+    stop(node);
+    for file in [&third, &search] {
+        let mut replay = dragnet_core::record::Replay::open(std::fs::File::open(file).unwrap()).unwrap();
+        assert!(replay.all(|input| input.is_as_recorded), "{file}");
+        assert_eq!(replay.ending().unwrap().to_string(), "whole: finished", "{file}");
+    }
+    let metrics = |file: &str| {
+        let mut replay = dragnet_core::record::Replay::open(std::fs::File::open(file).unwrap()).unwrap();
+        replay.by_ref().for_each(drop);
+        replay.engine().metrics()
+    };
+    assert!(metrics(&search).queries_successful > 0);
+
+    // A node that cannot start leaves the earlier recording where it is.
+    let whole = std::fs::read(&third).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().unwrap().port());
+    let refused = run(["node", "--listen", &listen, "--record", &third]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert_eq!(std::fs::read(&third).unwrap(), whole);
+    assert!(!std::path::Path::new(&format!("{third}.1")).exists());
+
+    std::fs::write(path("letter"), "dear reader").unwrap();
+    let refused = run(["search", "--boot", &boot, "--record", &path("letter"), "async"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.errors.contains("the file that is there is not a recording"), "{refused:?}");
+    assert_eq!(std::fs::read(path("letter")).unwrap(), b"dear reader");
+    #[cfg(target_os = "linux")]
+    {
+        let full = run(["search", "--boot", &boot, "--record", "/dev/full", "async"]);
+        assert_eq!(full.code, Some(0), "{full:?}");
+        assert!(full.errors.contains("/dev/full: the recording ends after 0 bytes"), "{full:?}");
+    }
+    stop(first);
+    stop(second);
+}
