@@ -6,7 +6,7 @@
 mod common;
 mod exposition;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -36,7 +36,7 @@ fn answer(address: SocketAddr, request: impl AsRef<[u8]>) -> (u16, String, Strin
 }
 
 fn get(address: SocketAddr, target: &str) -> (u16, String, String) {
-    answer(address, format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))
+    answer(address, format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"))
 }
 
 fn status(address: SocketAddr) -> Value {
@@ -88,7 +88,10 @@ fn a_node_is_scraped_and_its_counters_move() {
     let (_, _, text) = get(address, "/");
     assert!(text.contains("/metrics") && text.contains("/status"), "{text}");
     assert_eq!(get(address, "/nonesuch").0, 404);
-    assert_eq!(answer(address, "POST /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").0, 405);
+    assert_eq!(
+        answer(address, "POST /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").0,
+        405
+    );
 
     // A port that is taken is said before anything else happens.
     let taken = address.to_string();
@@ -178,21 +181,29 @@ fn a_status_names_live_queries_and_ends_with_the_node() {
 
 #[test]
 fn strangers_take_no_more_than_the_limits() {
+    // Whoever is to be answered has time.
     let mut limits = MonitorLimits::default();
     limits.web.connections = 2;
-    limits.web.head = Duration::from_millis(200);
-    limits.web.connection = Duration::from_millis(600);
+    (limits.node, limits.web.head, limits.web.connection) = (PATIENCE, PATIENCE, PATIENCE);
     let watched = Watched::new(limits);
     let address = watched.address;
 
-    let long = format!("GET /status HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(20 << 10));
+    let long = format!("GET /status HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "y".repeat(20 << 10));
     assert_eq!(answer(address, long).0, 431);
-    let many = format!("GET /status HTTP/1.1\r\nhost: x\r\n{}\r\n", "x: y\r\n".repeat(100));
+    let many = format!("GET /status HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "x: y\r\n".repeat(100));
     assert_eq!(answer(address, many).0, 431);
     assert_eq!(answer(address, "nonsense\r\n\r\n").0, 400);
+    watched.stop();
+
+    limits.web.head = Duration::from_millis(200);
+    limits.web.connection = Duration::from_millis(600);
+    let hasty = Watched::new(limits);
+    let address = hasty.address;
     // A body without an end is not read: the answer comes, and the connection ends at latest with its time.
     let mut endless = TcpStream::connect(address).unwrap();
-    endless.write_all(b"GET /status HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999999\r\n\r\n").unwrap();
+    endless
+        .write_all(b"GET /status HTTP/1.1\r\nhost: localhost\r\ncontent-length: 999999999999\r\n\r\n")
+        .unwrap();
     endless.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut sent = 0;
     while endless.write_all(&[b'x'; 4096]).is_ok() {
@@ -201,9 +212,14 @@ fn strangers_take_no_more_than_the_limits() {
         thread::sleep(Duration::from_millis(1));
     }
 
-    // Both places are taken by those who say nothing; they are put out, and the next is served.
+    // Both places are taken by those who say nothing; they are put out, and another has his turn: that
+    // he is put out too, if he is not heard in time, says as much.
     let silent: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(address).unwrap()).collect();
-    assert_eq!(get(address, "/status").0, 200);
+    for mut stream in silent.iter().chain([&TcpStream::connect(address).unwrap()]) {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let end = stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+        assert!(matches!(end, Ok(_) | Err(ErrorKind::ConnectionReset)), "{end:?}");
+    }
     // One who says a byte now and then gains nothing by it.
     let mut slow = TcpStream::connect(address).unwrap();
     slow.set_nodelay(true).unwrap();
@@ -212,7 +228,26 @@ fn strangers_take_no_more_than_the_limits() {
         assert!(start.elapsed() < PATIENCE, "it is listened to without an end");
         thread::sleep(Duration::from_millis(10));
     }
-    drop(silent);
+    hasty.stop();
+}
+
+#[test]
+fn a_status_is_told_to_nobody_who_calls_the_node_by_a_name() {
+    let watched = Watched::new(MonitorLimits::default());
+    let ask = |target: &str, hosts: &str| {
+        answer(watched.address, format!("GET {target} HTTP/1.1\r\n{hosts}connection: close\r\n\r\n")).0
+    };
+    for own in ["localhost", "LocalHost:1", "127.0.0.1:9090", "192.0.2.1", "[::1]:9090", "[2001:db8::1]"] {
+        assert_eq!(ask("/status", &format!("host: {own}\r\n")), 200, "{own}");
+    }
+    // Nobody's browser leaves it out.
+    assert_eq!(ask("/status", ""), 200);
+    for name in ["example", "127.0.0.1.example:9090", "localhost.example", "", "::1", "[::1", "0x7f.1"] {
+        assert_eq!(ask("/status", &format!("host: {name}\r\n")), 421, "{name}");
+    }
+    assert_eq!(ask("/status", "host: localhost\r\nhost: example\r\n"), 421);
+    // Prometheus may know its targets by name.
+    assert_eq!(ask("/metrics", "host: example\r\n"), 200);
     watched.stop();
 }
 

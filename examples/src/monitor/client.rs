@@ -133,7 +133,9 @@ impl Remote {
         };
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = http::Uri::from_static("/status");
-        let host = HeaderValue::from_str(&address.to_string()).expect("digits and punctuation");
+        // Without the zone of an address of one link: it is this host's own name for it.
+        let named = SocketAddr::new(address.ip(), address.port());
+        let host = HeaderValue::from_str(&named.to_string()).expect("digits and punctuation");
         request.headers_mut().insert(HOST, host);
         connection.sender.ready().await.map_err(http)?;
         let answer = connection.sender.send_request(request).await.map_err(http)?;

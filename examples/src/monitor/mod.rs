@@ -8,15 +8,16 @@ mod status;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dragnet_core::front::DriverGone;
 use dragnet_libp2p::Client;
 use dragnet_libp2p::prometheus::Collector;
-use http::header::{ALLOW, HeaderValue};
-use http::{Method, Request, StatusCode};
+use http::header::{ALLOW, HOST, HeaderValue};
+use http::uri::Authority;
+use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::{Bytes, Incoming};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -81,7 +82,7 @@ impl Monitor {
         let watched = Arc::new(Watched::new(client, self.limits.node));
         let answering = move |request: Request<Incoming>| {
             let watched = Arc::clone(&watched);
-            async move { watched.answer(request.method(), request.uri().path()).await }
+            async move { watched.answer(&request).await }
         };
         self.server.run(answering).await
     }
@@ -101,6 +102,7 @@ struct Watched {
 enum Refusal {
     Path,
     Method,
+    Host,
     Gone,
     Late,
 }
@@ -113,11 +115,13 @@ impl Watched {
         Self { client, registry, since: Instant::now(), node_timeout, metrics, status }
     }
 
-    async fn answer(&self, method: &Method, path: &str) -> Answer {
-        let told = match path {
+    async fn answer(&self, request: &Request<Incoming>) -> Answer {
+        let method = request.method();
+        let told = match request.uri().path() {
             "/" | "/metrics" | "/status" if !matches!(*method, Method::GET | Method::HEAD) => {
                 Err(Refusal::Method)
             }
+            "/status" if !is_called_by_address(request.headers()) => Err(Refusal::Host),
             "/" => {
                 let text = "/metrics is for Prometheus, and /status for `marketplace top --metrics`\n";
                 Ok(answer(StatusCode::OK, "text/plain; charset=utf-8", text))
@@ -154,6 +158,21 @@ impl Watched {
     }
 }
 
+/// Whether a request calls this host by an address or `localhost`, if by anything. A page of a browser here
+/// that has its own name resolved to a near address calls it by that name.
+fn is_called_by_address(headers: &HeaderMap) -> bool {
+    headers.get_all(HOST).iter().all(|host| {
+        let authority = Authority::try_from(host.as_bytes());
+        authority.is_ok_and(|authority| {
+            let host = authority.host();
+            let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            host.eq_ignore_ascii_case("localhost")
+                || host.parse::<Ipv4Addr>().is_ok()
+                || v6.is_some_and(|host| host.parse::<Ipv6Addr>().is_ok())
+        })
+    })
+}
+
 /// The last answer.
 #[derive(Default)]
 struct Kept(Mutex<Option<(Instant, Bytes)>>);
@@ -178,6 +197,10 @@ impl From<Refusal> for Answer {
         let (status, text) = match refusal {
             Refusal::Path => (StatusCode::NOT_FOUND, "there are only /metrics and /status"),
             Refusal::Method => (StatusCode::METHOD_NOT_ALLOWED, "this is only to be read: GET it"),
+            Refusal::Host => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "the status is told to those who name this node by its address, or localhost",
+            ),
             Refusal::Gone => (StatusCode::SERVICE_UNAVAILABLE, "the node has ended"),
             Refusal::Late => (StatusCode::SERVICE_UNAVAILABLE, "the node does not answer in time"),
         };
