@@ -189,7 +189,9 @@ pub struct SearchArgs {
     #[arg(long, required_unless_present_any = ["source", "state"], value_name = "ADDR")]
     pub boot: Vec<String>,
     /// Keep in this directory which peers and answers are known, and begin with what is there: then the
-    /// next search needs no --boot, and the same one nobody to ask for a minute.
+    /// next search needs no --boot, and the same one asks nobody for a minute once it has joined, which
+    /// it does first. All searches from one directory come from one peer, so that others can tell they
+    /// belong together; and the searched words are in it, readable.
     #[arg(long, value_name = "DIR", conflicts_with = "source")]
     pub state: Option<PathBuf>,
     /// Search a network or a registry beside others, such as `main=/ip4/192.0.2.1/tcp/4001/p2p/12D3…` or
