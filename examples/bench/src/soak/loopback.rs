@@ -1,6 +1,7 @@
 //! The half among real nodes.
 
 mod nodes;
+mod patience;
 mod work;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use super::Plant;
 use super::check::{Broken, Lateness, is_flat};
 use crate::progress::Progress;
 use nodes::Nodes;
+use patience::{SLACK, within};
 use work::Seen;
 
 /// Queries under way at any time.
@@ -40,6 +42,9 @@ const GAVE_UP_ONE_IN: u64 = 50;
 
 /// How long the nodes have to come to rest in the end.
 const REST: Duration = Duration::from_secs(20);
+
+/// How long the nodes have to start and to store what must be found.
+const SET_UP: Duration = Duration::from_secs(60);
 
 #[derive(Serialize, Debug, Default)]
 pub(super) struct Figures {
@@ -80,7 +85,11 @@ async fn soak(
     broken: &mut Broken,
     progress: &Progress,
 ) -> Result<Figures> {
-    let mut nodes = Nodes::start(seed).await?;
+    let Some(nodes) = within(SET_UP, Nodes::start(seed)).await else {
+        broken.add(format!("loopback: the nodes have not started within {SET_UP:?}"));
+        return Ok(Figures::default());
+    };
+    let mut nodes = nodes?;
     let client = nodes.client().clone();
     let until = Instant::now() + lasts;
     let seen = Rc::new(Seen::default());
@@ -109,7 +118,11 @@ async fn soak(
         }
         if changed.elapsed() >= CHANGE_EVERY {
             changed = Instant::now();
-            nodes.change().await?;
+            // A node that comes back may ask one that is away.
+            match within(work::PATIENT + SLACK, nodes.change()).await {
+                Some(changed) => changed?,
+                None => broken.add("loopback: a node has neither stopped nor started"),
+            }
         }
         if told.elapsed() > Duration::from_secs(10) {
             told = Instant::now();
@@ -119,17 +132,22 @@ async fn soak(
         }
     }
     for asker in askers {
-        asker.await;
+        // Twice the slack: once for the query that it waits for, once for itself.
+        if within(work::PATIENT + 2 * SLACK, asker).await.is_none() {
+            broken.add("loopback: an asker has not ended");
+        }
     }
     figures.timers = timers.await;
     seen.write_to(&mut figures);
     (figures.kills, figures.restarts) = (nodes.kills, nodes.restarts);
     judge(&figures, &seen, broken);
-    broken.check(comes_to_rest(&client).await, || {
+    broken.check(within(REST + SLACK, comes_to_rest(&client)).await == Some(true), || {
         "loopback: queries, contacts or requests are left".to_owned()
     });
     drop(kept_open);
-    nodes.stop().await;
+    if within(REST + SLACK, nodes.stop()).await.is_none() {
+        broken.add("loopback: the nodes have not stopped");
+    }
     progress.step_by(lasts.as_secs());
     Ok(figures)
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use dragnet_core::front::QueryHandle;
 use dragnet_core::{Item, Query, Reason};
 use dragnet_libp2p::{Client, Libp2p, provider_key, query};
 use fastrand::Rng;
@@ -12,10 +13,11 @@ use futures::StreamExt;
 
 use super::Figures;
 use super::nodes::{Stored, TERM};
+use super::patience::{SLACK, within};
 use crate::soak::check::Lateness;
 
 /// Far more than a query takes that has nothing to wait for.
-const PATIENT: Duration = Duration::from_secs(20);
+pub(super) const PATIENT: Duration = Duration::from_secs(20);
 
 /// What the askers have seen, together.
 #[derive(Default)]
@@ -42,6 +44,16 @@ impl Seen {
         figures.dropped = self.dropped.get();
         figures.deadlines = self.deadlines.borrow().clone();
     }
+
+    /// Something did not come by its deadline, with the slack on top.
+    fn hangs(&self, what: &str, deadline: Duration) {
+        self.lost.borrow_mut().push(format!("{what} hangs, {SLACK:?} after its deadline of {deadline:?}"));
+    }
+}
+
+/// To the end of the stream.
+async fn read(handle: &mut QueryHandle<Libp2p>) {
+    while handle.next().await.is_some() {}
 }
 
 /// One query after the other, until it is time.
@@ -83,8 +95,10 @@ async fn find_all(
     let Ok(handle) = client.query(query.config(config)) else {
         return seen.lost.borrow_mut().push("a query was refused".to_owned());
     };
-    let Ok((found, outcome)) = handle.collect().await else {
-        return seen.unended.set(seen.unended.get() + 1);
+    let (found, outcome) = match within(PATIENT + SLACK, handle.collect()).await {
+        Some(Ok(collected)) => collected,
+        Some(Err(_)) => return seen.unended.set(seen.unended.get() + 1),
+        None => return seen.hangs("a query that was collected", PATIENT),
     };
     let ids: HashSet<_> = found.iter().map(|found| found.item.id()).collect();
     seen.items.set(seen.items.get() + found.len() as u64);
@@ -108,7 +122,9 @@ async fn hurry(client: &Client, query: Query<Libp2p>, rng: &mut Rng, seen: &Seen
     let config = query.config.clone().with_timeout(timeout).with_max_results(1_000);
     let started = Instant::now();
     let Ok(mut handle) = client.query(query.config(config)) else { return };
-    while handle.next().await.is_some() {}
+    if within(timeout + SLACK, read(&mut handle)).await.is_none() {
+        return seen.hangs("a query with a short deadline", timeout);
+    }
     let took = started.elapsed();
     match handle.outcome() {
         Some(outcome) if outcome.reason == Reason::DeadlineReached => {
@@ -129,10 +145,15 @@ async fn drop_early(client: &Client, query: Query<Libp2p>, rng: &mut Rng, seen: 
 
 /// Cancelled after the first item, and read to the end.
 async fn cancel(client: &Client, query: Query<Libp2p>, seen: &Seen) {
+    let timeout = query.config.timeout;
     let Ok(mut handle) = client.query(query) else { return };
-    let _ = handle.next().await;
+    if within(timeout + SLACK, handle.next()).await.is_none() {
+        return seen.hangs("the first item of a query", timeout);
+    }
     handle.cancel();
-    while handle.next().await.is_some() {}
+    if within(SLACK, read(&mut handle)).await.is_none() {
+        return seen.hangs("a cancelled query", Duration::ZERO);
+    }
     if handle.outcome().is_none() {
         seen.unended.set(seen.unended.get() + 1);
     }
