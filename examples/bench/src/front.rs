@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Work::ALL)]
     work: Vec<Work>,
     /// Results in each round, or somewhat more: each task asks one query at least.
-    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1..))]
     results: u32,
     /// Rounds in which they take turns; the median counts.
     #[arg(long, value_name = "N", default_value_t = 5)]

@@ -37,6 +37,19 @@ fn settings_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn lengths_that_are_nothing_or_beyond_the_clock_are_refused() {
+    let longest = u64::MAX.to_string();
+    for [command, option, value] in
+        [["soak", "--seconds", "0"], ["soak", "--seconds", &longest], ["front", "--results", "0"]]
+    {
+        let output = bench(&[command, option, value]);
+        assert_eq!(output.status.code(), Some(2), "{command} {option} {value}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains(option) && error.contains(value), "{error}");
+    }
+}
+
+#[test]
 fn engines_prints_a_row_for_every_engine_draws_the_charts_and_renews_the_table() {
     let folder = tempfile::tempdir().expect("a folder");
     let page = folder.path().join("page.md");
@@ -81,7 +94,7 @@ fn front_prints_a_row_for_everybody_each_kind_of_work_and_each_number_of_handles
 
 #[test]
 fn soak_leaves_nothing_behind_in_virtual_time() {
-    let output = bench(&["soak", "--seconds", "2", "--halves", "simulated", "--json"]);
+    let output = bench(&["soak", "--networks", "8", "--halves", "simulated", "--json"]);
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
     assert_eq!(output.status.code(), Some(0), "{report:#}");
     let figures = &report["simulated"];
@@ -97,7 +110,7 @@ fn soak_leaves_nothing_behind_in_virtual_time() {
 #[test]
 fn soak_fails_when_memory_is_kept_items_are_lost_or_come_twice() {
     for (plant, says) in [("leak", "bytes were left behind"), ("loss", " items: "), ("twin", " items: ")] {
-        let output = bench(&["soak", "--seconds", "1", "--halves", "simulated", "--plant", plant]);
+        let output = bench(&["soak", "--networks", "8", "--halves", "simulated", "--plant", plant]);
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(1), "{plant}: {text}");
         assert!(text.contains("broken:") && text.contains(says), "{plant}: {text}");

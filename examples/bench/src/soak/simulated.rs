@@ -50,8 +50,25 @@ pub(super) struct Figures {
     bytes_left: i64,
 }
 
+/// How long it lasts.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Length {
+    Time(Duration),
+    /// So many networks, or somewhat more: the memory is looked at after the warm-up.
+    Networks(u64),
+}
+
+impl Length {
+    fn is_over(self, elapsed: Duration, networks: u64) -> bool {
+        match self {
+            Self::Time(lasts) => elapsed >= lasts,
+            Self::Networks(most) => networks >= most,
+        }
+    }
+}
+
 pub(super) fn run(
-    lasts: Duration,
+    length: Length,
     seed: u64,
     plant: &[Plant],
     broken: &mut Broken,
@@ -62,7 +79,7 @@ pub(super) fn run(
     let mut heights = Vec::new();
     let mut left = Vec::new();
     let mut told = Duration::ZERO;
-    while started.elapsed() < lasts || heights.len() <= WARM_UP {
+    while !length.is_over(started.elapsed(), figures.networks) || heights.len() <= WARM_UP {
         let number = figures.networks;
         let mut result = Ok(());
         let held = measure(|| result = one(number, seed, plant, &mut figures, broken));
@@ -84,7 +101,6 @@ pub(super) fn run(
     broken.check(figures.bytes_left <= LEFT_MAX, || {
         format!("simulated: {} bytes were left behind, {LEFT_MAX} at most", figures.bytes_left)
     });
-    progress.step_by(lasts.as_secs());
     Ok(figures)
 }
 
