@@ -4,8 +4,10 @@
 //! kind of fault, each held against what is promised, and healthy ones between them in which all that was stored
 //! must be found. The other half goes to real nodes on loopback, of which some are killed and come back, with
 //! searches, gets, cancellations, dropped handles and short deadlines. In the end nothing may live, memory and file
-//! descriptors must not have grown, nothing may have been lost or have come twice, and no deadline may have been
-//! missed by more than a timer of the same executor was late.
+//! descriptors must not have grown with the queries by more than an allowance, nothing may have been lost or have come
+//! twice, and no deadline may have been missed by more than twice what the latest timer of the same executor was late,
+//! and 50 ms on top: that is a bound on the machine it runs on, and no finer. Nor may one have come earlier than that
+//! timer was late, and a millisecond.
 
 mod check;
 mod loopback;
@@ -64,7 +66,7 @@ enum Plant {
     Loss,
     /// An item is counted twice.
     Twin,
-    /// A descriptor is kept open for every query.
+    /// Descriptors are kept open, more of them every time that they are counted.
     Descriptor,
 }
 

@@ -118,6 +118,18 @@ fn soak_fails_when_memory_is_kept_items_are_lost_or_come_twice() {
 }
 
 #[test]
+fn soak_among_real_nodes_fails_when_descriptors_are_kept_open() {
+    let output =
+        bench(&["soak", "--seconds", "2", "--halves", "loopback", "--plant", "descriptor", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert_eq!(output.status.code(), Some(1), "{report:#}");
+    assert!(report["loopback"]["queries"].as_u64().is_some_and(|queries| queries > 0), "{report:#}");
+    let broken = report["broken"].as_array().expect("a list");
+    let says = |what: &str| broken.iter().any(|line| line.as_str().is_some_and(|line| line.contains(what)));
+    assert!(says("descriptors grow"), "{report:#}");
+}
+
+#[test]
 fn live_prints_a_row_for_every_condition_and_client() {
     let small = ["--nodes", "5", "--lookups", "3", "--concurrency", "1,2", "--rounds", "1", "--json"];
     let output = bench(&[&["live", "--conditions", "healthy,lying"], &small[..]].concat());

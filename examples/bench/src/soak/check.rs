@@ -37,15 +37,35 @@ impl Broken {
     }
 }
 
-/// Whether something stays as it is: the median of the last third of the samples is not above that of the middle
-/// third, which is past the warm-up, by more than a share and an amount.
-pub(super) fn is_flat(samples: &[u64], share: f64, amount: u64) -> bool {
-    let third = samples.len() / 3;
-    if third == 0 {
-        return true;
+/// What something may grow by: an amount, for what comes and goes, and more for each query.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    pub(super) amount: f64,
+    pub(super) per_query: f64,
+}
+
+/// By how much something grows, and over how many queries: the straight line through the last two thirds of the
+/// samples (least squares), from its beginning to its end. The first third is for the warm-up. Samples are equally far
+/// apart in time, and each is the number of queries so far, and what there was then.
+pub(super) fn growth(samples: &[(u64, u64)]) -> (f64, u64) {
+    let samples = &samples[samples.len() / 3..];
+    let [first, .., last] = samples else { return (0.0, 0) };
+    let count = samples.len() as f64;
+    let middle = (count - 1.0) / 2.0;
+    let mean = samples.iter().map(|sample| sample.1 as f64).sum::<f64>() / count;
+    let (mut covariance, mut variance) = (0.0, 0.0);
+    for (number, sample) in samples.iter().enumerate() {
+        let apart = number as f64 - middle;
+        covariance += apart * (sample.1 as f64 - mean);
+        variance += apart * apart;
     }
-    let (middle, last) = (median(&samples[third..2 * third]), median(&samples[samples.len() - third..]));
-    last as f64 <= middle as f64 * (1.0 + share) + amount as f64
+    (covariance / variance * (count - 1.0), last.0 - first.0)
+}
+
+/// Whether something has not grown by more than it may.
+pub(super) fn is_flat(samples: &[(u64, u64)], may: Allowance) -> bool {
+    let (grown, queries) = growth(samples);
+    grown <= may.amount + may.per_query * queries as f64
 }
 
 pub(super) fn median(samples: &[u64]) -> u64 {
@@ -83,8 +103,9 @@ impl Lateness {
         }
     }
 
-    /// Whether these were no later than others by more than the grain, and none came early by more than the others
-    /// were late and a millisecond: a driver reads its clock before it takes what another thread has just sent, and
+    /// Whether the latest of these was no later than twice the latest of the others and the grain, as a driver is
+    /// woken, and then who awaits it, and each may stand still as a timer does; and none came early by more than the
+    /// others were late and a millisecond: a driver reads its clock before it takes what another thread has just sent, and
     /// may stand still in between as a timer does.
     pub(super) fn is_within(&self, others: &Self, grain: Duration) -> bool {
         self.early_max_ms <= others.max_ms + 1.0
@@ -110,11 +131,17 @@ mod tests {
 
     #[test]
     fn what_grows_to_the_end_is_not_flat() {
-        let warm_up = [10, 100, 200, 300, 300, 300];
-        assert!(is_flat(&[&warm_up[..], &[301; 6], &[299; 6]].concat(), 0.05, 5));
-        let leaking: Vec<u64> = (0..30).map(|n| 300 + 10 * n).collect();
-        assert!(!is_flat(&leaking, 0.05, 5));
-        assert!(is_flat(&[], 0.0, 0));
+        let may = |amount, per_query| Allowance { amount, per_query };
+        let numbered = |values: &[u64]| values.iter().zip(0..).map(|(value, n)| (100 * n, *value)).collect();
+        let warm: Vec<(u64, u64)> = numbered(&[10, 100, 200, 300, 300, 300, 301, 299, 301, 299, 301, 299]);
+        assert!(is_flat(&warm, may(2.0, 0.0)));
+        // A tenth of a byte for each query.
+        let leaking: Vec<(u64, u64)> = (0..30).map(|n| (100 * n, 300 + 10 * n)).collect();
+        let (grown, queries) = growth(&leaking);
+        assert!((grown - 190.0).abs() < 1e-6 && queries == 1900, "{grown} over {queries}");
+        assert!(!is_flat(&leaking, may(5.0, 0.09)));
+        assert!(is_flat(&leaking, may(5.0, 0.11)));
+        assert!(is_flat(&[], may(0.0, 0.0)) && is_flat(&[(1, 9)], may(0.0, 0.0)));
     }
 
     #[test]

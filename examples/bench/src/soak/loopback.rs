@@ -16,7 +16,7 @@ use serde::Serialize;
 use smol::{LocalExecutor, Timer};
 
 use super::Plant;
-use super::check::{Broken, Lateness, is_flat};
+use super::check::{Allowance, Broken, Lateness, growth, is_flat};
 use crate::progress::Progress;
 use nodes::Nodes;
 use patience::{SLACK, within};
@@ -40,6 +40,13 @@ const GRAIN: Duration = Duration::from_millis(50);
 /// One in so many of the queries with the default timeouts may miss something, because it gave up on somebody late.
 const GAVE_UP_ONE_IN: u64 = 50;
 
+/// What memory may grow by: the pages of an allocator that has not come to its height, and less than any query would
+/// keep that were left behind.
+const MEMORY_KB: Allowance = Allowance { amount: 2_048.0, per_query: 0.064 };
+
+/// What descriptors may grow by: connections to the nodes that come and go are some more or fewer at any moment.
+const DESCRIPTORS: Allowance = Allowance { amount: 32.0, per_query: 0.0 };
+
 /// How long the nodes have to come to rest in the end.
 const REST: Duration = Duration::from_secs(20);
 
@@ -62,8 +69,10 @@ pub(super) struct Figures {
     deadlines: Lateness,
     /// Of timers on the same executor.
     timers: Lateness,
-    resident_kb: Vec<u64>,
-    descriptors: Vec<u64>,
+    /// Queries by then, and kilobytes.
+    resident_kb: Vec<(u64, u64)>,
+    /// Queries by then, and descriptors.
+    descriptors: Vec<(u64, u64)>,
 }
 
 pub(super) fn run(
@@ -105,10 +114,10 @@ async fn soak(
     let (mut changed, mut told) = (Instant::now(), Instant::now());
     while Instant::now() < until {
         Timer::after(SAMPLE_EVERY).await;
-        figures.resident_kb.push(resident_kb()?);
-        figures.descriptors.push(descriptors()?);
+        figures.resident_kb.push((seen.queries.get(), resident_kb()?));
+        figures.descriptors.push((seen.queries.get(), descriptors()?));
         if plant.contains(&Plant::Descriptor) {
-            kept_open.push([(); 8].map(|()| File::open("/proc/self/stat")));
+            kept_open.push([(); 64].map(|()| File::open("/proc/self/stat")));
         }
         if plant.contains(&Plant::Twin) {
             seen.twins.set(seen.twins.get() + 1);
@@ -163,11 +172,10 @@ fn judge(figures: &Figures, seen: &Seen, broken: &mut Broken) {
     broken.check(figures.gave_up * GAVE_UP_ONE_IN <= figures.could_give_up, || {
         format!("loopback: {} of {} queries gave up on somebody", figures.gave_up, figures.could_give_up)
     });
-    broken.check(is_flat(&figures.resident_kb, 0.05, 4_096), || {
+    broken.check(is_flat(&figures.resident_kb, MEMORY_KB), || {
         format!("loopback: memory grows: {:?} kB", figures.resident_kb)
     });
-    // Connections to the nodes that come and go are some more or fewer at any moment.
-    broken.check(is_flat(&figures.descriptors, 0.1, 8), || {
+    broken.check(is_flat(&figures.descriptors, DESCRIPTORS), || {
         format!("loopback: descriptors grow: {:?}", figures.descriptors)
     });
     broken.check(figures.deadlines.is_within(&figures.timers, GRAIN), || {
@@ -215,12 +223,9 @@ fn descriptors() -> Result<u64> {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let span = |samples: &[u64]| {
-            let third = samples.len() / 3;
-            let median = super::check::median;
-            (median(&samples[third..2 * third]), median(&samples[samples.len() - third..]))
-        };
-        let (memory, descriptors) = (span(&self.resident_kb), span(&self.descriptors));
+        let (memory, queries) = growth(&self.resident_kb);
+        let (descriptors, _) = growth(&self.descriptors);
+        let last = |samples: &[(u64, u64)]| samples.last().map_or(0, |sample| sample.1);
         writeln!(
             f,
             "loopback: {} queries, {} items; {} cancelled, {} handles dropped; {} nodes killed, {} came back",
@@ -233,8 +238,10 @@ impl fmt::Display for Figures {
         )?;
         writeln!(
             f,
-            "  memory {} kB in the middle third, {} kB in the last; descriptors {} and {}",
-            memory.0, memory.1, descriptors.0, descriptors.1,
+            "  memory {} kB and {} descriptors at the last look; over the last {queries} queries they grew by \
+             {memory:.0} kB and {descriptors:.1}",
+            last(&self.resident_kb),
+            last(&self.descriptors),
         )?;
         writeln!(f, "  deadlines were late: {}", self.deadlines.line())?;
         write!(f, "  timers were late: {}", self.timers.line())

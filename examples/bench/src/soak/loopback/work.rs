@@ -22,7 +22,7 @@ pub(super) const PATIENT: Duration = Duration::from_secs(20);
 /// What the askers have seen, together.
 #[derive(Default)]
 pub(super) struct Seen {
-    queries: Cell<u64>,
+    pub(super) queries: Cell<u64>,
     items: Cell<u64>,
     cancelled: Cell<u64>,
     dropped: Cell<u64>,
