@@ -3,8 +3,10 @@
 //! So many lookups live. Each is a walk that begins with twenty candidates and keeps three contacts in flight.
 //! An *event* is one contact answered, with twenty closer peers that are known already and, one time in four, an
 //! item; and all that follows from it, up to the next contact issued. With libp2p-kad that is one event of its
-//! handler, and `poll` until it is pending, as a `Swarm` does. Whoever was asked first answers first, and no
-//! two answers in a row belong to the same lookup. A lookup that ends is replaced, and the making of that and of the answers is not measured.
+//! handler, and `poll` until it is pending, as a `Swarm` does. Whoever was asked first
+//! answers first, except that the contacts of the beginning are shuffled: two answers in a row seldom belong to the
+//! same lookup. A lookup that ends is replaced, and the making
+//! of that and of the answers is not measured.
 
 mod by_hand;
 mod contender;

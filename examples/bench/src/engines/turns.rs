@@ -1,5 +1,5 @@
-//! The order of the answers. The contacts of the beginning are shuffled, so that no two answers in a row meet the
-//! same lookup or its neighbours in memory; from then on whoever was asked first answers first.
+//! The order of the answers. The contacts of the beginning are shuffled, so that two answers in a row seldom meet
+//! the same lookup or its neighbours in memory; from then on whoever was asked first answers first.
 
 use std::collections::VecDeque;
 
