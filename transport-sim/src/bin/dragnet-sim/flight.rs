@@ -64,8 +64,8 @@ fn find(flight: &Flight, named: &str) -> Result<usize> {
 fn print(flight: &Flight, query: Option<usize>) {
     let (first, last) = flight.span.unwrap_or_default();
     let line = |name: &str, value: &str| println!("{name:>10}  {value}");
-    line("node", &flight.head.local.to_string());
-    line("program", &flight.head.program);
+    line("node", &plain(&flight.head.local.to_string()));
+    line("program", &plain(&flight.head.program));
     if let Some(began) = flight.head.began {
         line("began", &date(began + (first - Time::ZERO)));
     }
@@ -92,11 +92,11 @@ fn print(flight: &Flight, query: Option<usize>) {
         println!(
             "{number:>6}  {:<8}  {:<9}  {at:>9}  {took:>9}  {:>5}  {:>8}  {} {}",
             short_id(query),
-            query.kind,
+            plain(&query.kind),
             query.results(),
             query.contacts.len(),
             query.reason(),
-            query.text,
+            plain(&query.text),
         );
     }
     if flight.queries.len() > LISTED {
@@ -109,32 +109,52 @@ fn print_query(number: usize, query: &FlownQuery) {
     let took = query.took().unwrap_or_default();
     println!(
         "\nquery {number}, {} {}: {} items, {} contacts, {} in {}\n",
-        query.kind,
-        query.text,
+        plain(&query.kind),
+        plain(&query.text),
         query.results(),
         query.contacts.len(),
         query.reason(),
         show(took)
     );
-    let ends = query.contacts.iter().filter_map(|contact| contact.ended);
-    let end = ends.chain(query.ended).max().unwrap_or(query.started);
+    waterfall(query).for_each(|line| println!("{line}"));
+}
+
+/// A line for each contact.
+fn waterfall(query: &FlownQuery) -> impl Iterator<Item = String> {
+    // A cut may have left a contact that began after all that is known to have ended.
+    let times = query.contacts.iter().flat_map(|contact| [Some(contact.began), contact.sent, contact.ended]);
+    let end = times.flatten().chain(query.ended).max().unwrap_or(query.started);
     let span = (end - query.started).max(Duration::from_nanos(1));
-    for contact in &query.contacts {
-        let column =
-            |time: Time| ((time - query.started).as_secs_f64() / span.as_secs_f64() * BAR as f64) as usize;
+    let column = move |time: Time| {
+        let share = (time - query.started).as_secs_f64() / span.as_secs_f64();
+        ((share * BAR as f64) as usize).min(BAR)
+    };
+    query.contacts.iter().map(move |contact| {
         let (sent, ended) = (contact.sent.unwrap_or(contact.began), contact.ended.unwrap_or(end));
-        let (begins, sends, ends) = (column(contact.began), column(sent), column(ended).min(BAR));
+        let (begins, sends, ends) = (column(contact.began), column(sent), column(ended));
         let bar = format!(
             "{}{}{}",
             " ".repeat(begins),
-            "·".repeat(sends - begins),
-            "█".repeat((ends - sends.min(ends)).max(1))
+            "·".repeat(sends.saturating_sub(begins)),
+            "█".repeat(ends.saturating_sub(sends).max(1))
         );
         let (lane, what) = (lane(contact), ended_as(contact));
-        let who = contact.peer.as_deref().unwrap_or("lookup");
+        let who = plain(contact.peer.as_deref().unwrap_or("lookup"));
         let who: String = who.chars().skip(who.chars().count().saturating_sub(8)).collect();
-        println!("{who:>8} {lane:>5}  {bar:<width$}  {:>9}  {what}", show(ended - sent), width = BAR + 1);
+        format!("{who:>8} {lane:>5}  {bar:<width$}  {:>9}  {what}", show(ended - sent), width = BAR + 1)
+    })
+}
+
+/// A text from a file, as a terminal may show it: what would move its cursor or change its colours, or the
+/// order of the letters, is spelt out.
+fn plain(text: &str) -> String {
+    let is_order =
+        |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || is_order(c) { plain.extend(c.escape_default()) } else { plain.push(c) }
     }
+    plain
 }
 
 fn lane(contact: &FlownContact) -> String {
@@ -227,7 +247,44 @@ fn contact_json(contact: &FlownContact) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use dragnet_core::front::FrontConfig;
+    use dragnet_core::record::{RecordConfig, Recorder};
+    use dragnet_sim::{Request, Sim, SimConfig, SimNet, all_sound};
+
     use super::*;
+
+    #[test]
+    fn the_waterfall_of_a_recording_stays_within_its_columns_wherever_that_was_cut() {
+        let config = RecordConfig::default().with_block_bytes(1).with_blocks_waiting_max(10_000);
+        let (recorder, writer) = Recorder::<SimNet>::new(config, [3; 16]);
+        let mut sim = Sim::new(SimConfig::new(300).with_seed(11)).expect("good settings");
+        let client = sim.recorded_front(FrontConfig::default(), None, recorder);
+        let asked = Request::Search(dragnet_core::Key::of(b"what")).query().shared_validator(all_sound());
+        sim.ask(client, Time::from_millis(5), asked);
+        sim.run();
+        drop(sim);
+        let mut file = Vec::new();
+        writer.run(&mut file).expect("memory takes it");
+        let mut drawn = 0;
+        for length in (0..file.len()).step_by(40) {
+            let Ok(flight) = Flight::replay(&file[..length]) else { continue };
+            for mut query in flight.queries {
+                let lines: Vec<String> = waterfall(&query).collect();
+                assert!(lines.iter().all(|line| line.chars().count() < 120), "{lines:#?}");
+                drawn += lines.len();
+                // What a damaged one might say: all at once, or backwards.
+                query.started = query.started + Duration::from_secs(1);
+                query.contacts.iter_mut().for_each(|contact| contact.sent = Some(Time::ZERO));
+                assert!(waterfall(&query).all(|line| line.chars().count() < 120));
+            }
+        }
+        assert!(drawn > 100, "{drawn} lines");
+    }
+
+    #[test]
+    fn a_text_from_a_file_leaves_the_terminal_as_it_is() {
+        assert_eq!(plain("a\u{1b}[2Jb\r\nc\u{9b}d\u{202e}é"), "a\\u{1b}[2Jb\\r\\nc\\u{9b}d\\u{202e}é");
+    }
 
     #[test]
     fn a_date_is_that_of_the_calendar() {
