@@ -100,7 +100,8 @@ pub struct SharedArgs {
 #[derive(Args, Debug, Clone, Default)]
 pub struct RecordArgs {
     /// Record what this node's queries are told into this file, for `dragnet-sim replay`. What was found is left out;
-    /// the node's peers and their answers' times are in it.
+    /// the node's peers, their answers' times, the targets of its walks (hashes of what was searched for) and its engine's
+    /// seed are in it.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
     /// Bytes that the recording takes at most: FILE, and FILE.1 with what came before it.

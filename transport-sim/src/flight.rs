@@ -117,9 +117,15 @@ impl Flight {
         Ok(Self { head, inputs, span, differs_at, ending, bytes, queries: log.queries })
     }
 
-    /// Whether all of it is there, and the engine said what it said when it was recorded.
+    /// Whether all that was recorded is there. It says nothing of what the recorder left out after it
+    /// ([`is_early`](Self::is_early)), or of what the engine said ([`differs_at`](Self::differs_at)).
     pub const fn is_whole(&self) -> bool {
         matches!(self.ending, Ending::Whole(_))
+    }
+
+    /// Whether the recording stopped while the engine went on: what that was told afterwards is missing.
+    pub const fn is_early(&self) -> bool {
+        matches!(self.ending, Ending::Whole(why) if why.is_early())
     }
 
     /// The query of a number, or whose id begins so.

@@ -98,6 +98,13 @@ fn what_a_cut_has_left_is_shown_and_the_cut_is_told() {
     assert!(cut.inputs > 0 && cut.differs_at.is_none() && !cut.is_whole());
     assert!(matches!(cut.ending, Ending::CutOff { .. }), "{}", cut.ending);
     let whole = Flight::replay(&file[..]).expect("whole");
+    assert!(whole.is_whole() && !whole.is_early());
+    let (_, full) = record(
+        20,
+        RecordConfig::default().with_bytes_max(9_000).with_two_files(false).with_block_bytes(1_000),
+    );
+    let full = Flight::replay(&full[..]).expect("whole");
+    assert!(full.is_whole() && full.is_early(), "{}", full.ending);
     assert!(cut.queries.len() <= whole.queries.len() && !cut.queries.is_empty());
     let first = cut.queries[0].id.expect("it started").to_string();
     assert_eq!((cut.find(&first[..8]), cut.find("0"), cut.find("zzz")), (Some(0), Some(0), None));

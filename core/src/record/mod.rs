@@ -40,10 +40,15 @@
 //!
 //! # What ends it
 //!
-//! A recording is bounded ([`RecordConfig::bytes_max`]). It ends at the last whole block when the file is as
-//! large as it may be, the disk is full, or the writer does not keep up; [`Recording::state`] says so,
-//! and the engine goes on without it. What a program that was killed has left is whole but for the last
-//! [`flush_every`](RecordConfig::flush_every) or so.
+//! A recording is bounded ([`RecordConfig::bytes_max`]). When the file is as large as it may be, or the writer
+//! does not keep up, it pauses after the last whole block, and goes on in another file at the next moment at
+//! which no query lives; with one file only ([`two_files`](RecordConfig::two_files)) it ends. It ends too when
+//! the disk is full, the writer is gone, or what the engine knows is more than a file may hold.
+//! [`Recording::state`] says so, and the engine goes on without it.
+//!
+//! A block is handed over when it is full, when it is old ([`flush_every`](RecordConfig::flush_every)) and another
+//! input comes, when no query lives any more, and when the engine is dropped, by a panic as well. What a
+//! program that was killed has left is whole but for the last of these.
 //!
 //! # What is in the file, and what is not
 //!
@@ -142,7 +147,10 @@ pub enum Bodies {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct RecordConfig {
-    /// So many bytes are never exceeded, both files together. 64 MiB.
+    /// Bytes of the file at most, or of both together: each takes half of that. 64 MiB.
+    ///
+    /// It holds for what this recorder writes: an earlier recording that is set aside is as large as it is, until
+    /// the next part takes its place.
     pub bytes_max: u64,
     /// Whether the recording goes on in another file when one is nearly half as large as all may be, and the
     /// older of two is thrown away: [`Writer::create`]. Otherwise it ends when the file is as large as it may
@@ -154,11 +162,13 @@ pub struct RecordConfig {
     pub names: bool,
     /// Whether requests are in it in words: what was searched for. No.
     pub texts: bool,
-    /// A block is handed to the writer when it has so many bytes. 32 KiB.
+    /// A block is handed to the writer when it has so many bytes; 32 MiB at most. 32 KiB.
     pub block_bytes: usize,
-    /// A block is handed to the writer at the first input that comes so long after its own first. 2 s.
+    /// A block is handed to the writer at the first input that comes so long after its own first, or as soon as no
+    /// query lives. 2 s.
     pub flush_every: Duration,
-    /// Blocks that may wait for the writer; one more ends the recording. 64.
+    /// Blocks that may wait for the writer, at least 2. One more pauses the recording, or ends one that has only
+    /// one file. 64.
     pub blocks_waiting_max: usize,
     /// What records, for whoever reads the recording: a program and its version, at most 255 bytes. Empty.
     pub program: String,

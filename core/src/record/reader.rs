@@ -52,7 +52,7 @@ pub enum OpenError {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Ending {
-    /// All that was recorded is there.
+    /// All that was recorded is there. What came after it is not, where that stopped [early](Stopped::is_early).
     Whole(Stopped),
     /// The file ends in its middle: its program died, or goes on.
     CutOff {

@@ -17,8 +17,8 @@ use super::reader::{Blocks, Ending};
 /// and so it belongs where blocking is allowed: on a thread of its own, or in a pool for such work.
 ///
 /// The recorder never waits for it. One that falls behind by more blocks than
-/// [`blocks_waiting_max`](super::RecordConfig::blocks_waiting_max) ends the recording, and so does one that
-/// fails or is dropped; the engine goes on.
+/// [`blocks_waiting_max`](super::RecordConfig::blocks_waiting_max) pauses the recording, or ends it where that has
+/// only [one file](super::RecordConfig::two_files); one that fails or is dropped ends it. The engine goes on.
 #[derive(Debug)]
 #[must_use = "nothing is written unless the writer is run"]
 pub struct Writer {
@@ -32,11 +32,11 @@ pub struct Writer {
 pub struct Written {
     /// Bytes of the file.
     pub bytes: u64,
-    /// Why the recording ended.
+    /// Why the recording ended, in its last file.
     pub end: Stopped,
 }
 
-/// Why a recording ended.
+/// Why a recording, or one file of it, ended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Stopped {
@@ -51,7 +51,7 @@ pub enum Stopped {
     NoWriter,
     /// The file could not be written.
     Unwritable,
-    /// It goes on in another file.
+    /// It goes on in another file, and nothing is missing between them.
     GoesOn,
     /// What the engine knows, or what it was told at once, is more than a file may hold
     /// ([`bytes_max`](super::RecordConfig::bytes_max)), or a block of it (64 MiB).
@@ -59,6 +59,11 @@ pub enum Stopped {
 }
 
 impl Stopped {
+    /// Whether the engine went on without being recorded: what it was told after that is missing.
+    pub const fn is_early(self) -> bool {
+        !matches!(self, Self::Finished | Self::GoesOn)
+    }
+
     pub(super) const ALL: [Self; 7] = [
         Self::Finished,
         Self::Full,
@@ -133,8 +138,9 @@ impl Writer {
         Ok(Written { bytes, end })
     }
 
-    /// Makes the file that the recording goes to; then [`FileWriter::run`] writes it. What was there before is set
-    /// aside, if it is a recording: `FILE` becomes `FILE.1`.
+    /// Makes the file that the recording goes to, for nobody but its owner to read; then [`FileWriter::run`] writes
+    /// it. What was there before is set aside, if it is a recording: `FILE` becomes `FILE.1`. One without any input
+    /// is removed instead.
     ///
     /// So does a recording that goes on in another file ([`two_files`](super::RecordConfig::two_files)): the newest
     /// part is always at `path`, the one before it at `path` with `.1`, and older ones are gone. Each replays by
@@ -142,8 +148,8 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`WriteError`], with the path: a file is there that is no recording, or it cannot be made. The recording ends
-    /// with it.
+    /// [`WriteError`], with the path: a file is there, or in the place of `FILE.1`, that is no recording, or it cannot
+    /// be made. The recording ends with it.
     pub fn create(self, path: &Path) -> Result<FileWriter, WriteError> {
         let files = check_aside(path).and_then(|_| set_aside(path)).and_then(|()| Files::create(path));
         match files {

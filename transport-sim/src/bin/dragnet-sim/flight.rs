@@ -75,6 +75,9 @@ fn print(flight: &Flight, query: Option<usize>) {
     if flight.differs_at.is_none() {
         line("outputs", "the recorded ones");
     }
+    if flight.is_early() {
+        line("missing", "what the engine was told after it: the recording had stopped");
+    }
     line("queries", &flight.queries.len().to_string());
     if let Some(number) = query {
         return print_query(number, &flight.queries[number]);
@@ -227,6 +230,7 @@ fn as_json(flight: &Flight, query: Option<usize>) -> Value {
         "bytes": flight.bytes,
         "is_whole": flight.is_whole(),
         "ending": flight.ending.to_string(),
+        "inputs_are_missing_after_it": flight.is_early(),
         "outputs_are_the_recorded_ones": flight.differs_at.is_none(),
         "first_difference": flight.differs_at.map(|(number, at)| json!({"input": number, "at_ns": at.as_nanos()})),
         "queries": queries,
