@@ -256,6 +256,25 @@ fn one_directory_is_for_one_program_at_a_time() {
 }
 
 #[test]
+fn two_saves_at_once_are_done_one_after_the_other() {
+    let (_place, directory) = directory();
+    let saves = |number: u8| {
+        let value = vec![number; 1 << 16];
+        let directory = &directory;
+        move || (0..50).try_for_each(|_| directory.save("numbers", FORMAT, &value, at(1)).map(drop))
+    };
+    std::thread::scope(|scope| {
+        let all = [1, 2].map(|number| scope.spawn(saves(number)));
+        for one in all {
+            one.join().unwrap().unwrap();
+        }
+    });
+    let saved = directory.load::<Vec<u8>>("numbers", FORMAT, BYTES_MAX).unwrap().unwrap();
+    assert_eq!(saved.value.len(), 1 << 16);
+    assert!(!directory.path().join("numbers.new").exists());
+}
+
+#[test]
 fn where_nothing_can_be_written_the_error_says_what_and_where() {
     let (place, directory) = directory();
     let file = place.path().join("file");

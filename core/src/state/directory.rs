@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::string::String;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use std::vec::Vec;
 
@@ -21,7 +22,7 @@ const LOCK: &str = "lock";
 /// A directory for state, for as long as this lives nobody else's.
 ///
 /// Files in it are written beside the old ones, which they replace once they are on the disk: whatever
-/// happens meanwhile, one of the two is there, and whole.
+/// happens meanwhile, one of the two is there, and whole. Threads that share it write one after another.
 ///
 /// ```
 /// use dragnet_core::state::{Format, StateDirectory};
@@ -45,6 +46,9 @@ pub struct StateDirectory {
     path: PathBuf,
     /// Locked until it is closed.
     _lock: File,
+    /// Held while files change: two saves at once would write to one temporary file, and put it in place half
+    /// written.
+    writing: Mutex<()>,
 }
 
 /// Why state is not loaded, or not saved.
@@ -102,7 +106,7 @@ impl StateDirectory {
             .open(&lock)
             .map_err(|source| failed("opened", &lock, source))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: file }),
+            Ok(()) => Ok(Self { path, _lock: file, writing: Mutex::new(()) }),
             Err(TryLockError::WouldBlock) => Err(StateError::InUse { path }),
             Err(TryLockError::Error(source)) => Err(failed("locked", &lock, source)),
         }
@@ -181,6 +185,7 @@ impl StateDirectory {
     /// What the file system says.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         let temporary = self.path.join(std::format!("{name}.new"));
+        let _writing = self.writing();
         // What a crash has left.
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -202,6 +207,7 @@ impl StateDirectory {
     /// What the file system says.
     pub fn set_aside(&self, name: &str) -> Result<Option<PathBuf>, StateError> {
         let path = self.path.join(name);
+        let _writing = self.writing();
         if !path.try_exists().map_err(|source| failed("found", &path, source))? {
             return Ok(None);
         }
@@ -218,6 +224,11 @@ impl StateDirectory {
         let aside = numbered(1);
         fs::rename(&path, &aside).map_err(|source| failed("renamed", &path, source))?;
         Ok(Some(aside))
+    }
+
+    /// What is on the disk is whole whenever a thread ends, by a panic too.
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write_by(
