@@ -101,6 +101,10 @@ impl fmt::Display for Listed<'_> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
+    /// The state cannot be gone on with.
+    #[cfg(feature = "state")]
+    #[error(transparent)]
+    State(#[from] crate::state::RestoreError),
     /// An address that is none.
     #[error("`{text}` is no multiaddress ({source}): write one like /ip4/127.0.0.1/tcp/4001")]
     Address {

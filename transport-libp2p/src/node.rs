@@ -318,7 +318,7 @@ impl NodeBuilder {
     /// # Errors
     ///
     /// An address or a protocol name that is none, a bootstrap address without a peer id, a listening
-    /// address that is taken or of no known kind. Each says which it was.
+    /// address that is taken or of no known kind, a state of another network. Each says which it was.
     pub fn build(self) -> Result<(Node, Client), NodeError> {
         let mut config = self.config;
         if let Some(name) = self.protocol {
@@ -341,8 +341,7 @@ impl NodeBuilder {
         let (mut dragnet, client) = Behaviour::new(local, config);
         #[cfg(feature = "state")]
         if let Some(state) = self.state {
-            // It is new: it cannot know anything yet.
-            dragnet.restore(state).expect("a behaviour just made is fresh");
+            dragnet.restore(state)?;
         }
         #[cfg(feature = "record")]
         if let Some(recorder) = self.recorder {

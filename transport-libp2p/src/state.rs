@@ -35,17 +35,20 @@
 //! # What is believed of it
 //!
 //! Addresses are hints: who answers at one proves who he is. Those that [`AddressFilter`] would not dial
-//! today are left out. What has aged meanwhile counts as aged; if the clock was set back nobody knows how
-//! much that is, and then kept answers are left out.
+//! today are left out. What has aged meanwhile counts as aged, and answers with a record that has expired are
+//! left out; if the clock was set back nobody knows how much that is, and then all kept answers are.
+//!
+//! What is known of one network is of no use in another: a state names its Kademlia protocol, and a node of
+//! another does not take it.
 //!
 //! [`AddressFilter`]: crate::AddressFilter
 
 mod files;
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use dragnet_core::{EngineState, RestoreError, Restored};
+use dragnet_core::{EngineState, Restored};
 use libp2p::kad::{Record, RecordKey};
 use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Serialize};
@@ -67,6 +70,8 @@ const ADDRESSES_MAX: usize = 16;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct NodeState {
+    /// The Kademlia protocol of the network that it is of; `None` if that is not known.
+    pub protocol: Option<String>,
     /// What the engine knows: reputations, response times, kept answers.
     pub engine: EngineState<Libp2p>,
     /// Where peers are, those of the routing table first.
@@ -96,6 +101,25 @@ pub struct Loaded {
     pub answers_left_out: usize,
 }
 
+/// Why a behaviour does not begin with a state.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// Its engine knows something already.
+    #[error(transparent)]
+    NotFresh(#[from] dragnet_core::RestoreError),
+    /// The state is of another network.
+    #[error(
+        "the state is of the network `{found}`, and this node is of `{expected}`: give each network a directory of its own"
+    )]
+    OtherNetwork {
+        /// The Kademlia protocol of the state.
+        found: String,
+        /// That of the behaviour.
+        expected: String,
+    },
+}
+
 impl Behaviour {
     /// What is known that outlives this behaviour.
     pub fn export(&mut self) -> NodeState {
@@ -122,19 +146,25 @@ impl Behaviour {
                 break;
             }
         }
-        NodeState { engine, peers }
+        NodeState { protocol: Some(self.config.kad_protocol.to_string()), engine, peers }
     }
 
     /// Begins with what a behaviour knew before. To be done before it is polled for the first time.
     ///
     /// # Errors
     ///
-    /// [`RestoreError::NotFresh`] if its engine knows anything already; then nothing is taken in.
+    /// [`RestoreError::NotFresh`] if its engine knows anything already, [`RestoreError::OtherNetwork`] if the
+    /// state is of another; then nothing is taken in.
     pub fn restore(&mut self, loaded: Loaded) -> Result<Restored, RestoreError> {
-        let Loaded { state: NodeState { mut engine, peers }, away, .. } = loaded;
-        if away.is_none() {
-            engine.answers.clear();
+        let Loaded { state: NodeState { protocol, mut engine, peers }, away, .. } = loaded;
+        let expected = self.config.kad_protocol.as_ref();
+        if let Some(found) = protocol.filter(|found| found != expected) {
+            return Err(RestoreError::OtherNetwork { found, expected: expected.to_string() });
         }
+        // What is left of an answer without some of its items would pass for all of it: it goes as a whole.
+        engine
+            .answers
+            .retain(|answer| away.is_some() && !answer.items.iter().any(|state| has_expired(&state.item)));
         let away = away.unwrap_or(Duration::ZERO);
         let restored = match &mut self.driver {
             Some(driver) => driver.restore(engine, away)?,
@@ -170,10 +200,24 @@ impl Behaviour {
     }
 }
 
+fn has_expired(answer: &Answer) -> bool {
+    matches!(answer, Answer::Record(Record { expires: Some(at), .. }) if *at <= Instant::now())
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 /// An [`Answer`] as it is written down.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum SavedAnswer {
-    Record { key: RecordKey, value: Vec<u8>, publisher: Option<PeerId>, expires_in: Option<Duration> },
+    /// It expires so long after 1970: time goes on while it is on the disk.
+    Record {
+        key: RecordKey,
+        value: Vec<u8>,
+        publisher: Option<PeerId>,
+        expires_at: Option<Duration>,
+    },
     Provider(PeerId),
     Peer(PeerId),
     Fetched(FetchItem),
@@ -183,8 +227,11 @@ impl From<Answer> for SavedAnswer {
     fn from(answer: Answer) -> Self {
         match answer {
             Answer::Record(Record { key, value, publisher, expires }) => {
-                let expires_in = expires.map(|at| at.saturating_duration_since(Instant::now()));
-                Self::Record { key, value, publisher, expires_in }
+                let expires_at = expires.map(|at| {
+                    let left = at.saturating_duration_since(Instant::now());
+                    since_1970().saturating_add(left)
+                });
+                Self::Record { key, value, publisher, expires_at }
             }
             Answer::Provider(peer) => Self::Provider(peer),
             Answer::Peer(peer) => Self::Peer(peer),
@@ -196,13 +243,43 @@ impl From<Answer> for SavedAnswer {
 impl From<SavedAnswer> for Answer {
     fn from(saved: SavedAnswer) -> Self {
         match saved {
-            SavedAnswer::Record { key, value, publisher, expires_in } => {
-                let expires = expires_in.and_then(|left| Instant::now().checked_add(left));
+            SavedAnswer::Record { key, value, publisher, expires_at } => {
+                // What has expired expires now; what does so later than can be told, never.
+                let left = expires_at.map(|at| at.saturating_sub(since_1970()));
+                let expires = left.and_then(|left| Instant::now().checked_add(left));
                 Self::Record(Record { key, value, publisher, expires })
             }
             SavedAnswer::Provider(peer) => Self::Provider(peer),
             SavedAnswer::Peer(peer) => Self::Peer(peer),
             SavedAnswer::Fetched(item) => Self::Fetched(item),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is left of a record's time after a file has been away for as long as `at` is off.
+    fn left(at: Duration) -> Duration {
+        let key = RecordKey::new(b"k");
+        let saved = SavedAnswer::Record { key, value: Vec::new(), publisher: None, expires_at: Some(at) };
+        let Answer::Record(Record { expires: Some(expires), .. }) = Answer::from(saved) else {
+            panic!("it expires")
+        };
+        expires.saturating_duration_since(Instant::now())
+    }
+
+    #[test]
+    fn a_record_expires_when_it_would_have_had_it_not_been_on_the_disk() {
+        let hour = Duration::from_secs(3600);
+        let mut record = Record::new(b"k".to_vec(), Vec::new());
+        record.expires = Some(Instant::now() + 2 * hour);
+        let SavedAnswer::Record { expires_at: Some(at), .. } = Answer::Record(record).into() else {
+            panic!("it expires")
+        };
+        // An hour passes, and three.
+        assert!((hour / 2..=hour).contains(&left(at - hour)));
+        assert_eq!(left(at - 3 * hour), Duration::ZERO);
     }
 }

@@ -87,6 +87,16 @@ pub enum StateError {
         /// What the encoder says.
         reason: String,
     },
+    /// It would not be read again: it is not written, and what was there stays.
+    #[error("{} would be {bytes} bytes long, and no more than {bytes_max} are read: keep less", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// How long it would be.
+        bytes: u64,
+        /// How long it may be.
+        bytes_max: u64,
+    },
 }
 
 impl StateDirectory {

@@ -20,7 +20,7 @@ const IDENTITY: &str = "identity";
 
 /// What belongs to this crate in the version of a node's file: to be changed with what `Ask`, `Answer` and
 /// `KnownPeer` look like.
-const NODE_VERSION: u16 = 1;
+const NODE_VERSION: u16 = 2;
 const NODE_FORMAT: Format =
     Format { name: *b"libp2p  ", version: (NODE_VERSION as u32) << 16 | SAVED_VERSION as u32 };
 const IDENTITY_FORMAT: Format = Format { name: *b"identity", version: 1 };
@@ -87,8 +87,17 @@ pub struct Saved {
 
 #[derive(Serialize, Deserialize)]
 struct SavedNode {
+    protocol: Option<String>,
     engine: SavedState<Libp2p>,
     peers: Vec<KnownPeer>,
+}
+
+impl SavedNode {
+    fn into_loaded(self, away: Option<Duration>, judges: &Judges<Libp2p>) -> Loaded {
+        let Self { protocol, engine, peers } = self;
+        let (engine, answers_left_out) = engine.into_state(judges);
+        Loaded { state: NodeState { protocol, engine, peers }, away, answers_left_out }
+    }
 }
 
 impl NodeStore {
@@ -143,9 +152,7 @@ impl NodeStore {
         let (saved, set_aside) = self.load_file::<SavedNode>(NODE, NODE_FORMAT, NODE_BYTES_MAX)?;
         let state = saved.map(|saved| {
             let away = saved.age(SystemTime::now());
-            let SavedNode { engine, peers } = saved.value;
-            let (engine, answers_left_out) = engine.into_state(&self.judges);
-            Loaded { state: NodeState { engine, peers }, away, answers_left_out }
+            saved.value.into_loaded(away, &self.judges)
         });
         Ok(Remembered { state, set_aside })
     }
@@ -154,14 +161,26 @@ impl NodeStore {
     ///
     /// # Errors
     ///
-    /// What the file system says: no room, no permission, no such directory any more.
+    /// [`StateError::TooLarge`] if it takes more than 256 MiB, which is all that is read, or what the file
+    /// system says: no room, no permission, no such directory any more.
     pub fn save(&self, state: NodeState) -> Result<Saved, StateError> {
-        let NodeState { engine, peers } = state;
+        self.save_up_to(NODE_BYTES_MAX, state)
+    }
+
+    fn save_up_to(&self, bytes_max: u64, state: NodeState) -> Result<Saved, StateError> {
+        let NodeState { protocol, engine, peers } = state;
         let (engine, answers_left_out) = SavedState::of(engine, &self.judges);
         let answers = engine.answers();
-        let bytes =
-            self.directory.save(NODE, NODE_FORMAT, &SavedNode { engine, peers }, SystemTime::now())?;
-        Ok(Saved { bytes, answers, answers_left_out })
+        let saved = SavedNode { protocol, engine, peers };
+        let path = || self.path().join(NODE);
+        let bytes = NODE_FORMAT
+            .encode(&saved, SystemTime::now())
+            .map_err(|error| StateError::Unencodable { path: path(), reason: error.reason })?;
+        if bytes.len() as u64 > bytes_max {
+            return Err(StateError::TooLarge { path: path(), bytes: bytes.len() as u64, bytes_max });
+        }
+        self.directory.write(NODE, &bytes)?;
+        Ok(Saved { bytes: bytes.len(), answers, answers_left_out })
     }
 
     fn load_file<T: serde::de::DeserializeOwned>(
@@ -201,7 +220,23 @@ impl fmt::Display for SetAside {
 /// What bytes of a node's file would be read as, for those who try whether any can do harm.
 #[doc(hidden)]
 pub fn decode(bytes: &[u8]) -> Result<Loaded, Damage> {
-    let SavedAt { value: SavedNode { engine, peers }, .. } = NODE_FORMAT.decode(bytes)?;
-    let (engine, answers_left_out) = engine.into_state(&Judges::new());
-    Ok(Loaded { state: NodeState { engine, peers }, away: Some(Duration::ZERO), answers_left_out })
+    let saved = NODE_FORMAT.decode::<SavedNode>(bytes)?;
+    Ok(saved.value.into_loaded(Some(Duration::ZERO), &Judges::new()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_loaded_is_not_saved() {
+        let place = tempfile::TempDir::new().unwrap();
+        let store = NodeStore::open(place.path()).unwrap();
+        let saved = store.save(NodeState::default()).unwrap();
+        let bytes_max = saved.bytes as u64 - 1;
+        let error = store.save_up_to(bytes_max, NodeState::default()).unwrap_err();
+        assert!(matches!(error, StateError::TooLarge { bytes, .. } if bytes == bytes_max + 1), "{error}");
+        assert!(error.to_string().contains("node.state would be"), "{error}");
+        assert!(store.load().unwrap().state.is_some(), "what was saved before stays");
+    }
 }
