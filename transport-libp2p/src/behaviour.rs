@@ -98,7 +98,7 @@ pub struct Behaviour {
     pub(crate) addresses: Addresses,
     pub(crate) steps: Steps,
     listening: Listening,
-    channels: Channels,
+    pub(crate) channels: Channels,
     /// Addresses to confirm or to take back, in the order in which they came and went.
     confirmations: VecDeque<ToSwarm<Event, THandlerInEvent<Inner>>>,
     /// Events since the driver was polled last: it gets its turn even when there is no end of them.
@@ -326,7 +326,7 @@ impl Behaviour {
         moved
     }
 
-    fn on_command(&mut self, command: Command) {
+    pub(crate) fn on_command(&mut self, command: Command) {
         match command {
             Command::Put { record, reply } => self.put(record, reply),
             Command::Provide { key, id, reply } => self.provide(key, id, reply),

@@ -321,7 +321,9 @@ impl Client {
     }
 
     /// What the adapter held when it was polled last, 100 ms ago or less before that. Never waits: it is
-    /// for a monitor. The behaviour keeps it from the first call on, which is answered with zeros.
+    /// for a monitor. The behaviour keeps it from the first call on, which is answered with zeros, for as long
+    /// as there is a call every five minutes; the first one after a longer rest is answered with what was so
+    /// then.
     pub fn last_snapshot(&self) -> Snapshot {
         let watched = &self.shared.watched;
         if watched.want() && self.command(Command::Watch).is_err() {

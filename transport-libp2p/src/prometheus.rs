@@ -18,7 +18,8 @@
 //! # }
 //! ```
 //!
-//! A scrape reads snapshots that are at most 100 ms old, and neither waits for the node nor wakes it.
+//! A scrape reads snapshots that are at most 100 ms old, and neither waits for the node nor wakes it. Those of the
+//! adapter are kept for as long as scrapes are less than five minutes apart: see [`Client::last_snapshot`].
 //!
 //! # What there is
 //!

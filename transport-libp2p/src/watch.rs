@@ -15,10 +15,17 @@ use crate::client::Snapshot;
 /// How old the last snapshot may be: as the engine's metrics.
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(100);
 
-/// The last snapshot, which a behaviour makes once somebody has asked for it.
+/// Snapshots that are made and not looked at before no more are: those of five minutes or more, longer than
+/// any monitor rests between two looks.
+const UNSEEN_MAX: u32 = 3000;
+
+/// The last snapshot, which a behaviour makes once somebody has asked for it, for as long as somebody looks.
 #[derive(Debug, Default)]
 pub(crate) struct Watched {
+    /// Whether the behaviour has been told.
     is_wanted: AtomicBool,
+    /// Whether somebody has looked since the last one was made.
+    is_seen: AtomicBool,
     last: Mutex<Snapshot>,
 }
 
@@ -29,12 +36,17 @@ impl Watched {
 
     /// Notes that somebody wants it; whether nobody has before.
     pub(crate) fn want(&self) -> bool {
+        self.is_seen.store(true, Ordering::Relaxed);
         !self.is_wanted.swap(true, Ordering::Relaxed)
     }
 
-    /// It could not be told: who asks next tells it.
+    /// It could not be told, or has ceased: who asks next tells it.
     pub(crate) fn unwant(&self) {
         self.is_wanted.store(false, Ordering::Relaxed);
+    }
+
+    fn take_seen(&self) -> bool {
+        self.is_seen.swap(false, Ordering::Relaxed)
     }
 
     fn publish(&self, snapshot: Snapshot) {
@@ -49,6 +61,16 @@ pub(crate) struct Watch {
     rest: Option<Delay>,
     /// Whether the behaviour has been polled meanwhile.
     is_stale: bool,
+    /// Snapshots since somebody looked.
+    unseen: u32,
+}
+
+impl Watch {
+    /// Counts one more snapshot; whether it is one too many that nobody looks at.
+    fn has_lapsed(&mut self, is_seen: bool) -> bool {
+        self.unseen = if is_seen { 0 } else { self.unseen + 1 };
+        self.unseen > UNSEEN_MAX
+    }
 }
 
 impl Behaviour {
@@ -64,6 +86,11 @@ impl Behaviour {
                 return;
             }
         };
+        if watch.has_lapsed(self.channels.watched.take_seen()) {
+            self.watch = None;
+            self.watched().unwant();
+            return;
+        }
         watch.rest = goes_on.then(|| Delay::new(SNAPSHOT_EVERY));
         if let Some(rest) = &mut watch.rest {
             // Registers the waker; were it ready already, the next poll would see it.
@@ -71,5 +98,36 @@ impl Behaviour {
         }
         let snapshot = self.snapshot();
         self.watched().publish(snapshot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::PeerId;
+
+    use super::*;
+    use crate::client::Command;
+    use crate::config::Config;
+
+    #[test]
+    fn snapshots_that_nobody_looks_at_are_made_no_longer() {
+        let (mut behaviour, client) = Behaviour::new(PeerId::random(), Config::default());
+        client.last_snapshot();
+        behaviour.on_command(Command::Watch);
+        let snapshot = |behaviour: &mut Behaviour| {
+            // As if it had rested.
+            if let Some(watch) = &mut behaviour.watch {
+                watch.rest = None;
+            }
+            behaviour.publish_snapshot(&mut Context::from_waker(std::task::Waker::noop()));
+            behaviour.watch.is_some()
+        };
+        // The first has been seen, as it were: by who asked for it.
+        assert!((0..=UNSEEN_MAX).all(|_| snapshot(&mut behaviour)));
+        client.last_snapshot();
+        assert!((0..=UNSEEN_MAX).all(|_| snapshot(&mut behaviour)), "somebody has looked");
+        assert!(!snapshot(&mut behaviour));
+        // Who looks later gets the behaviour told again.
+        assert!(behaviour.watched().want());
     }
 }
