@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use futures::stream::Stream;
 
+use super::channel::channel;
 use super::handle::{DriverGone, QueryHandle};
-use super::shared::{Command, QueryState, Shared, Start};
+use super::shared::{Command, Shared, Start};
 use crate::engine::QueryEngine;
 use crate::network::Network;
 use crate::output::StartError;
@@ -52,12 +53,11 @@ impl<N: Network> Client<N> {
         }
         QueryEngine::<N>::check(&shared.config.engine, &query)?;
         let admission = shared.admit()?;
-        let state = Arc::new(QueryState::default());
-        // As large as the query's limit, which `check` holds to at most `RESULTS_MAX`: the engine
-        // sends no more than that, so that this is never full.
-        let (items, found) = async_channel::bounded(query.config.max_results);
-        shared.start(Box::new(Start { admission, query, state: Arc::clone(&state), items }))?;
-        Ok(QueryHandle::new(found, state, Arc::clone(shared)))
+        // The query's limit, which `check` holds to at most `RESULTS_MAX`: the engine sends no more than
+        // that, so that this is never full.
+        let (results, found) = channel(query.config.max_results);
+        shared.start(Box::new(Start { admission, query, results }))?;
+        Ok(QueryHandle::new(found, Arc::clone(shared)))
     }
 
     /// Cancels a query by its name, as [`QueryHandle::cancel`] does. Whether there was one to cancel:

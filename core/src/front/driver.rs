@@ -10,13 +10,13 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::sync::Arc;
 
-use async_channel::{Sender, TrySendError};
 use futures::future::FusedFuture;
 use hashbrown::HashMap;
 use tracing::{Span, debug, field};
 
+use super::channel::Sender;
 use super::clock::{Clock, SystemClock};
-use super::shared::{Admission, Command, Inbox, QueryState, Shared, Start};
+use super::shared::{Admission, Command, Inbox, Shared, Start};
 use super::transport::{Contact, Event, Lookup, Transport};
 use crate::engine::QueryEngine;
 use crate::network::Network;
@@ -85,8 +85,7 @@ pub struct Driver<T: Transport, C: Clock = SystemClock> {
 /// The driver's half of a live query.
 struct Live<N: Network> {
     admission: Admission,
-    state: Arc<QueryState>,
-    items: Sender<Found<N>>,
+    results: Sender<N>,
     span: Span,
 }
 
@@ -289,9 +288,9 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     }
 
     fn start(&mut self, now: Time, start: Start<T::Network>) {
-        let Start { admission, mut query, state, items } = start;
-        if self.shared.is_shut_down() || state.is_cancelled() {
-            return end_unstarted(admission, &state, &items);
+        let Start { admission, mut query, results } = start;
+        if self.shared.is_shut_down() || results.is_cancelled() {
+            return end_unstarted(admission, results);
         }
         self.name_candidates(&mut query);
         let span = spans::of(&query.request);
@@ -305,8 +304,8 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             }
         };
         span.record("query_id", field::display(id));
-        let cancelled = state.started(id);
-        self.live.insert(id, Live { admission, state, items, span });
+        let cancelled = results.started(id);
+        self.live.insert(id, Live { admission, results, span });
         self.drain();
         if cancelled {
             self.cancel(now, id);
@@ -362,7 +361,8 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     /// Does all that the engine wants done.
     fn drain(&mut self) {
         self.dirty = true;
-        while let Some(output) = self.engine.poll_output() {
+        let mut next = self.engine.poll_output();
+        while let Some(output) = next {
             match output {
                 Output::Contact { request, query, peer, step, ask } => {
                     self.say(Some(query), || debug!(%request, ?peer, ?step, "contact"));
@@ -376,21 +376,24 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                     debug!(%request, "release");
                     self.transport.release(request);
                 }
-                Output::Found { query, found } => self.deliver(query, found),
+                Output::Found { query, found } => {
+                    next = self.deliver(query, found);
+                    continue;
+                }
                 Output::Finished { query, outcome } => self.end(query, outcome),
             }
+            next = self.engine.poll_output();
         }
     }
 
-    fn deliver(&mut self, query: QueryId, found: Found<T::Network>) {
-        let Some(live) = self.live.get(&query) else { return };
-        match live.items.try_send(found) {
-            // Closed: the handle was dropped, and its cancellation is under way.
-            Ok(()) | Err(TrySendError::Closed(_)) => {}
-            // The engine delivers no item twice and no more than `max_results`, which is the channel's
-            // capacity.
-            Err(TrySendError::Full(_)) => debug_assert!(false, "{query} delivered too many items"),
-        }
+    /// Delivers an item and those that follow it to the same query; what comes after them.
+    fn deliver(&mut self, query: QueryId, found: Found<T::Network>) -> Option<Output<T::Network>> {
+        let engine = &mut self.engine;
+        let Some(live) = self.live.get(&query) else { return engine.poll_output() };
+        live.results.send_all(found, || match engine.poll_output() {
+            Some(Output::Found { query: same, found }) if same == query => Ok(found),
+            other => Err(other),
+        })
     }
 
     fn end(&mut self, query: QueryId, outcome: Outcome) {
@@ -402,8 +405,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         spans::end(&live.span, &outcome);
         // Who sees the stream end finds the outcome set, and a place for the next query free.
         drop(live.admission);
-        live.state.ended(outcome);
-        drop(live.items);
+        live.results.end(outcome);
     }
 
     /// Publishes the metrics if it is time to; otherwise when it will be.
@@ -442,7 +444,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         self.inbox.commands.close();
         while let Ok(command) = self.inbox.commands.try_recv() {
             if let Command::Start(start) = command {
-                end_unstarted(start.admission, &start.state, &start.items);
+                end_unstarted(start.admission, start.results);
             }
         }
         self.close();
@@ -466,16 +468,15 @@ impl<T: Transport, C: Clock> Driver<T, C> {
 }
 
 /// Ends a query that never was one.
-fn end_unstarted<N: Network>(admission: Admission, state: &QueryState, items: &Sender<Found<N>>) {
+fn end_unstarted<N: Network>(admission: Admission, results: Sender<N>) {
     drop(admission);
-    state.ended(Outcome {
+    results.end(Outcome {
         reason: Reason::Cancelled,
         results: 0,
         stats: QueryStats::default(),
         cached: None,
         sources: Vec::new(),
     });
-    items.close();
 }
 
 impl<T: Transport, C: Clock> Future for Driver<T, C> {

@@ -5,10 +5,10 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::sync::Arc;
 
-use async_channel::Receiver;
 use futures::stream::{FusedStream, Stream, StreamExt};
 
-use super::shared::{QueryState, Shared};
+use super::channel::Receiver;
+use super::shared::Shared;
 use crate::network::Network;
 use crate::output::Found;
 use crate::query::{Outcome, QueryId};
@@ -36,34 +36,35 @@ use crate::query::{Outcome, QueryId};
 /// ```
 #[must_use = "dropping the handle cancels the query"]
 pub struct QueryHandle<N: Network> {
-    items: Pin<Box<Receiver<Found<N>>>>,
-    state: Arc<QueryState>,
+    results: Receiver<N>,
     shared: Arc<Shared<N>>,
     ended: bool,
 }
 
 impl<N: Network> QueryHandle<N> {
-    pub(super) fn new(items: Receiver<Found<N>>, state: Arc<QueryState>, shared: Arc<Shared<N>>) -> Self {
-        Self { items: Box::pin(items), state, shared, ended: false }
+    pub(super) const fn new(results: Receiver<N>, shared: Arc<Shared<N>>) -> Self {
+        Self { results, shared, ended: false }
     }
 
     /// The query's name, once the driver has started it: at its next poll, and before the first item.
     /// A query that was cancelled before that never gets one.
     pub fn id(&self) -> Option<QueryId> {
-        self.state.id()
+        self.results.query()
     }
 
     /// Ends the query with [`Reason::Cancelled`](crate::Reason::Cancelled), unless it has ended. What
     /// it has found so far is still in the stream. Returns at once; the stream ends when the driver
     /// has done it.
     pub fn cancel(&self) {
-        self.shared.cancel(&self.state);
+        if let Some(query) = self.results.cancel() {
+            self.shared.cancel(query);
+        }
     }
 
     /// How the query ended; `None` while it runs, and if its driver was dropped. Set before the stream
     /// ends: it may be there while items still are to be read.
     pub fn outcome(&self) -> Option<&Outcome> {
-        self.state.outcome()
+        self.results.outcome()
     }
 
     /// Whether the stream has ended because the driver was dropped. `None` while the stream runs, and
@@ -96,13 +97,14 @@ impl<N: Network> Stream for QueryHandle<N> {
         if self.ended {
             return Poll::Ready(None);
         }
-        let next = ready!(self.items.as_mut().poll_next(cx));
+        let next = ready!(self.results.poll_next(cx));
         self.ended = next.is_none();
         Poll::Ready(next)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.items.len(), self.items.capacity())
+        let (there, more) = self.results.left();
+        (there, Some(there + more))
     }
 }
 
@@ -112,9 +114,14 @@ impl<N: Network> FusedStream for QueryHandle<N> {
     }
 }
 
+/// Nothing in a handle is pinned by its own pinning.
+impl<N: Network> Unpin for QueryHandle<N> {}
+
 impl<N: Network> Drop for QueryHandle<N> {
     fn drop(&mut self) {
-        self.cancel();
+        if !self.ended {
+            self.cancel();
+        }
     }
 }
 
@@ -122,7 +129,7 @@ impl<N: Network> fmt::Debug for QueryHandle<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QueryHandle")
             .field("id", &self.id())
-            .field("waiting", &self.items.len())
+            .field("waiting", &self.results.left().0)
             .field("outcome", &self.outcome())
             .finish_non_exhaustive()
     }

@@ -58,6 +58,7 @@
 //! # Ok::<_, dragnet_core::StartError>(())
 //! ```
 
+mod channel;
 mod client;
 mod clock;
 mod driver;
@@ -79,7 +80,8 @@ use crate::config::EngineConfig;
 use crate::engine::QueryEngine;
 use crate::network::Network;
 
-/// The most results that a query of this front may ask for: async-channel allocates a place for each.
+/// The most results that a query of this front may ask for, and so the most that wait for a handle which does not
+/// read them.
 pub const RESULTS_MAX: usize = 1024;
 
 /// A client and its driver, with the default settings.

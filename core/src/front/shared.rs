@@ -1,17 +1,17 @@
 //! What a client, its handles and the driver have in common.
 
 use core::convert::Infallible;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_channel::{Receiver, Sender, TrySendError};
 use futures::channel::oneshot;
 use futures::task::AtomicWaker;
 
-use super::FrontConfig;
+use super::{FrontConfig, channel};
 use crate::network::Network;
-use crate::output::{Found, StartError};
-use crate::query::{Outcome, Query, QueryId, QueryStats};
+use crate::output::StartError;
+use crate::query::{Query, QueryId, QueryStats};
 use crate::state::EngineState;
 use crate::stats::{Metrics, PeerRanking, PeerReport, QueryReport};
 
@@ -31,8 +31,7 @@ pub(super) enum Command<N: Network> {
 pub(super) struct Start<N: Network> {
     pub(super) admission: Admission,
     pub(super) query: Query<N>,
-    pub(super) state: Arc<QueryState>,
-    pub(super) items: Sender<Found<N>>,
+    pub(super) results: channel::Sender<N>,
 }
 
 /// One place among the queries that may live; given back on drop.
@@ -41,45 +40,6 @@ pub(super) struct Admission(Arc<AtomicUsize>);
 impl Drop for Admission {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// What a handle and the driver both know of one query.
-#[derive(Default)]
-pub(super) struct QueryState {
-    /// `STARTED` and `CANCELLED`, each set once. Whichever side sets the second sees the first: a
-    /// query cannot slip through between its start and its cancellation.
-    flags: AtomicU8,
-    id: OnceLock<QueryId>,
-    /// Set before the channel of items is closed.
-    outcome: OnceLock<Outcome>,
-}
-
-const STARTED: u8 = 1;
-const CANCELLED: u8 = 2;
-
-impl QueryState {
-    pub(super) fn id(&self) -> Option<QueryId> {
-        self.id.get().copied()
-    }
-
-    pub(super) fn outcome(&self) -> Option<&Outcome> {
-        self.outcome.get()
-    }
-
-    /// The driver's side. Returns whether the query was cancelled before.
-    #[must_use]
-    pub(super) fn started(&self, id: QueryId) -> bool {
-        self.id.set(id).expect("a query starts once");
-        self.flags.fetch_or(STARTED, Ordering::AcqRel) & CANCELLED != 0
-    }
-
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.flags.load(Ordering::Acquire) & CANCELLED != 0
-    }
-
-    pub(super) fn ended(&self, outcome: Outcome) {
-        self.outcome.set(outcome).expect("a query ends once");
     }
 }
 
@@ -165,19 +125,11 @@ impl<N: Network> Shared<N> {
         answer.await.ok()
     }
 
-    /// The handle's side of a cancellation.
-    pub(super) fn cancel(&self, state: &QueryState) {
-        let before = state.flags.fetch_or(CANCELLED, Ordering::AcqRel);
-        if before & CANCELLED != 0 || state.outcome().is_some() {
-            return;
-        }
-        // Not started: the driver sees the flag when it comes to the query.
-        if before & STARTED != 0 {
-            let query = state.id().expect("the id is set before the flag");
-            // Closed if the driver is gone: then there is nothing to cancel.
-            let _ = self.cancelled.try_send(query);
-            self.driver.wake();
-        }
+    /// Tells the driver that the handle of a live query wants no more.
+    pub(super) fn cancel(&self, query: QueryId) {
+        // Closed if the driver is gone: then there is nothing to cancel.
+        let _ = self.cancelled.try_send(query);
+        self.driver.wake();
     }
 
     pub(super) fn shut_down(&self) {

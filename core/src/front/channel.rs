@@ -1,0 +1,187 @@
+//! The channel between the driver and the handle of one query: what was found, and how it ended.
+//!
+//! One allocation for both halves, and room in it for as much as has been found and not for as much as may be.
+//! The driver gives all that one input brings under one lock and wakes once; the handle takes all that there is
+//! under one lock, by swapping its empty buffer for the full one, and hands it out without.
+
+use alloc::collections::VecDeque;
+use core::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::network::Network;
+use crate::output::Found;
+use crate::query::{Outcome, QueryId};
+
+/// The two halves, for at most so many results.
+pub(super) fn channel<N: Network>(results_max: usize) -> (Sender<N>, Receiver<N>) {
+    let state = State {
+        found: VecDeque::new(),
+        reader: None,
+        room: results_max,
+        query: None,
+        is_cancelled: false,
+        is_dropped: false,
+        is_closed: false,
+    };
+    let channel = Arc::new(Channel { state: Mutex::new(state), outcome: OnceLock::new() });
+    (Sender(Arc::clone(&channel)), Receiver { channel, taken: VecDeque::new() })
+}
+
+struct Channel<N: Network> {
+    /// Held for a few moves; nothing of the user's runs under it but the clone of a waker.
+    state: Mutex<State<N>>,
+    /// Beside the lock, since the handle lends it out. Set before the channel is closed.
+    outcome: OnceLock<Outcome>,
+}
+
+struct State<N: Network> {
+    /// Sent, and not yet taken by the handle.
+    found: VecDeque<Found<N>>,
+    /// Whom to wake for the next result or the end.
+    reader: Option<Waker>,
+    /// How many more may be sent.
+    room: usize,
+    /// Set when the query has started. The lock sees to it that a query cannot slip through between its start and
+    /// its cancellation.
+    query: Option<QueryId>,
+    /// The handle no longer wants the query.
+    is_cancelled: bool,
+    /// Nor what it has found.
+    is_dropped: bool,
+    /// The driver says nothing more.
+    is_closed: bool,
+}
+
+impl<N: Network> Channel<N> {
+    fn lock(&self) -> MutexGuard<'_, State<N>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The driver's half. Dropping it ends the stream: with an error, unless [`end`](Self::end) was called.
+pub(super) struct Sender<N: Network>(Arc<Channel<N>>);
+
+impl<N: Network> Sender<N> {
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.0.lock().is_cancelled
+    }
+
+    /// The query lives. Returns whether it was cancelled before.
+    #[must_use]
+    pub(super) fn started(&self, query: QueryId) -> bool {
+        let mut state = self.0.lock();
+        debug_assert!(state.query.is_none(), "a query starts once");
+        state.query = Some(query);
+        state.is_cancelled
+    }
+
+    /// Sends what `more` gives after `first`, until it gives something else, which is returned. It is called under
+    /// the lock.
+    pub(super) fn send_all<R>(&self, first: Found<N>, mut more: impl FnMut() -> Result<Found<N>, R>) -> R {
+        let mut state = self.0.lock();
+        let mut next = first;
+        let other = loop {
+            // The handle was dropped, and its cancellation is under way.
+            if !state.is_dropped {
+                debug_assert!(state.room > 0, "no more is delivered than the query wants");
+                if state.room > 0 {
+                    state.room -= 1;
+                    state.found.push_back(next);
+                }
+            }
+            match more() {
+                Ok(found) => next = found,
+                Err(other) => break other,
+            }
+        };
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        other
+    }
+
+    /// Ends the stream with an outcome.
+    pub(super) fn end(self, outcome: Outcome) {
+        self.0.outcome.set(outcome).expect("a query ends once");
+    }
+}
+
+impl<N: Network> Drop for Sender<N> {
+    fn drop(&mut self) {
+        let reader = {
+            let mut state = self.0.lock();
+            state.is_closed = true;
+            state.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+/// The handle's half.
+pub(super) struct Receiver<N: Network> {
+    channel: Arc<Channel<N>>,
+    /// Taken from the channel, and not yet handed out.
+    taken: VecDeque<Found<N>>,
+}
+
+impl<N: Network> Receiver<N> {
+    pub(super) fn query(&self) -> Option<QueryId> {
+        self.channel.lock().query
+    }
+
+    pub(super) fn outcome(&self) -> Option<&Outcome> {
+        self.channel.outcome.get()
+    }
+
+    /// The next result; none after the last.
+    pub(super) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<Found<N>>> {
+        if let Some(found) = self.taken.pop_front() {
+            return Poll::Ready(Some(found));
+        }
+        let mut state = self.channel.lock();
+        core::mem::swap(&mut state.found, &mut self.taken);
+        match self.taken.pop_front() {
+            Some(found) => Poll::Ready(Some(found)),
+            None if state.is_closed => Poll::Ready(None),
+            None => {
+                let before = match &state.reader {
+                    Some(reader) if reader.will_wake(cx.waker()) => None,
+                    _ => state.reader.replace(cx.waker().clone()),
+                };
+                drop(state);
+                drop(before);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// How many results are there, and how many more may come.
+    pub(super) fn left(&self) -> (usize, usize) {
+        let state = self.channel.lock();
+        (self.taken.len() + state.found.len(), if state.is_closed { 0 } else { state.room })
+    }
+
+    /// The handle wants no more. The query to be told to the driver: none if it has ended or was cancelled before,
+    /// and none if it has not started, for then the driver sees it when it comes to it.
+    pub(super) fn cancel(&self) -> Option<QueryId> {
+        let mut state = self.channel.lock();
+        let is_first = !core::mem::replace(&mut state.is_cancelled, true);
+        state.query.filter(|_| is_first && !state.is_closed)
+    }
+}
+
+impl<N: Network> Drop for Receiver<N> {
+    fn drop(&mut self) {
+        let unread = {
+            let mut state = self.channel.lock();
+            state.is_dropped = true;
+            core::mem::take(&mut state.found)
+        };
+        // Out of the lock: they are the user's.
+        drop(unread);
+    }
+}
