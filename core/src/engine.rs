@@ -26,7 +26,7 @@ use crate::config::EngineConfig;
 use crate::hash::Keyed;
 use crate::lookup::{Contact, LiveQuery, Phase, State, Work};
 use crate::network::{Failure, LookupTotals, Network, Reply};
-use crate::output::{Output, RequestId};
+use crate::output::{Found, Output, RequestId};
 use crate::pacing::Conditions;
 use crate::peers::{PeerIndex, PeerTable};
 use crate::query::{QueryId, QueryStats, Reason};
@@ -261,6 +261,17 @@ impl<N: Network> QueryEngine<N> {
     /// What to do next. Drain to `None` after every input.
     pub fn poll_output(&mut self) -> Option<Output<N>> {
         self.outputs.pop_front()
+    }
+
+    /// The same, if it is an item for this query.
+    #[cfg(feature = "futures")]
+    pub(crate) fn poll_found(&mut self, query: QueryId) -> Option<Found<N>> {
+        let is_for_it =
+            |next: &mut Output<N>| matches!(next, Output::Found { query: its, .. } if *its == query);
+        match self.outputs.pop_front_if(is_for_it)? {
+            Output::Found { found, .. } => Some(found),
+            _ => None,
+        }
     }
 
     /// The exact next time at which a tick would do something: before it a tick changes nothing.

@@ -75,31 +75,9 @@ impl<N: Network> Sender<N> {
         state.is_cancelled
     }
 
-    /// Sends what `more` gives after `first`, until it gives something else, which is returned. It is called under
-    /// the lock.
-    pub(super) fn send_all<R>(&self, first: Found<N>, mut more: impl FnMut() -> Result<Found<N>, R>) -> R {
-        let mut state = self.0.lock();
-        let mut next = first;
-        let other = loop {
-            // The handle was dropped, and its cancellation is under way.
-            if !state.is_dropped {
-                debug_assert!(state.room > 0, "no more is delivered than the query wants");
-                if state.room > 0 {
-                    state.room -= 1;
-                    state.found.push_back(next);
-                }
-            }
-            match more() {
-                Ok(found) => next = found,
-                Err(other) => break other,
-            }
-        };
-        let reader = state.reader.take();
-        drop(state);
-        if let Some(reader) = reader {
-            reader.wake();
-        }
-        other
+    /// For the results of one input: one lock for all of them, and one wake-up.
+    pub(super) fn batch(&self) -> Batch<'_, N> {
+        Batch(self.0.lock())
     }
 
     /// Ends the stream with an outcome.
@@ -115,6 +93,32 @@ impl<N: Network> Drop for Sender<N> {
             state.is_closed = true;
             state.reader.take()
         };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+/// Results on their way to the handle, which sees them when it is [sent](Self::send).
+pub(super) struct Batch<'a, N: Network>(MutexGuard<'a, State<N>>);
+
+impl<N: Network> Batch<'_, N> {
+    pub(super) fn push(&mut self, found: Found<N>) {
+        let state = &mut *self.0;
+        // The handle was dropped, and its cancellation is under way.
+        if state.is_dropped {
+            return;
+        }
+        debug_assert!(state.room > 0, "no more is delivered than the query wants");
+        if state.room > 0 {
+            state.room -= 1;
+            state.found.push_back(found);
+        }
+    }
+
+    pub(super) fn send(mut self) {
+        let reader = self.0.reader.take();
+        drop(self);
         if let Some(reader) = reader {
             reader.wake();
         }

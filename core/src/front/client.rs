@@ -126,9 +126,9 @@ impl<N: Network> Client<N> {
 
     /// The counters of the driver's engine, queries refused by this front included. Never waits.
     ///
-    /// While queries are live the snapshot is at most
+    /// While queries are live or wait for their start the snapshot is at most
     /// [`FrontConfig::metrics_every`](super::FrontConfig::metrics_every) older than the last thing the
-    /// driver did; when none is live, and after the driver has returned or was dropped, it is exact.
+    /// driver did; otherwise, and after the driver has returned or was dropped, it is exact.
     pub fn metrics(&self) -> Metrics {
         self.shared.metrics()
     }

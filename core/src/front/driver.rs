@@ -1,35 +1,30 @@
 //! The one future that does the work.
 
+mod queries;
 mod spans;
 
 use core::fmt;
 use core::future::Future;
-use core::hash::{BuildHasherDefault, Hasher};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::sync::Arc;
 
 use futures::future::FusedFuture;
-use hashbrown::HashMap;
-use tracing::{Span, debug, field};
+use tracing::debug;
 
-use super::channel::Sender;
+use self::queries::Queries;
 use super::clock::{Clock, SystemClock};
-use super::shared::{Admission, Command, Inbox, Shared, Start};
+use super::shared::{Command, Inbox, Shared};
 use super::transport::{Contact, Event, Lookup, Transport};
 use crate::engine::QueryEngine;
-use crate::network::Network;
-use crate::output::{Found, Output};
-use crate::query::{Outcome, Query, QueryId, QueryStats, Reason, Route};
+use crate::output::Output;
+use crate::query::QueryId;
 use crate::state::{EngineState, RestoreError, Restored};
 use crate::time::Time;
 
 /// Rounds of one poll, each of at most one command, one cancellation and one event of the transport.
 const ROUNDS_PER_POLL: usize = 256;
-
-/// A walk begins with so many candidates, if it wants no more.
-const FIRST_CANDIDATES: usize = 20;
 
 /// Owns engine, transport and clock, and moves what happens from one to the other. A future: spawn it
 /// on any executor, run it with `block_on`, or [`poll`](Self::poll) it from inside another poll
@@ -72,7 +67,7 @@ pub struct Driver<T: Transport, C: Clock = SystemClock> {
     clock: C,
     shared: Arc<Shared<T::Network>>,
     inbox: Inbox<T::Network>,
-    live: HashMap<QueryId, Live<T::Network>, BuildHasherDefault<IdHasher>>,
+    live: Queries<T::Network>,
     /// What a shutdown has still to cancel, last first.
     stopping: Option<Vec<QueryId>>,
     /// When the clients were last given a snapshot of the metrics.
@@ -80,13 +75,6 @@ pub struct Driver<T: Transport, C: Clock = SystemClock> {
     /// Whether the engine has been told anything since.
     dirty: bool,
     done: bool,
-}
-
-/// The driver's half of a live query.
-struct Live<N: Network> {
-    admission: Admission,
-    results: Sender<N>,
-    span: Span,
 }
 
 /// Nothing in a driver is pinned by its own pinning.
@@ -106,7 +94,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             clock,
             shared,
             inbox,
-            live: HashMap::default(),
+            live: Queries::default(),
             stopping: None,
             published: Time::ZERO,
             dirty: false,
@@ -216,11 +204,16 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     /// Takes at most one input from each side, so that none starves another. Whether there was any.
     fn round(&mut self, cx: &mut Context<'_>, mut now: Time) -> bool {
         let mut busy = self.stop_one(now);
-        if let Ok(query) = self.inbox.cancelled.try_recv() {
+        // Looking is two loads; taking from an empty queue is a fence.
+        if !self.inbox.cancelled.is_empty()
+            && let Ok(query) = self.inbox.cancelled.try_recv()
+        {
             self.cancel(now, query);
             busy = true;
         }
-        if let Ok(command) = self.inbox.commands.try_recv() {
+        if !self.inbox.commands.is_empty()
+            && let Ok(command) = self.inbox.commands.try_recv()
+        {
             // It may have been sent since the clock was read: no deadline begins before its query was asked.
             now = self.clock.now();
             self.obey(now, command);
@@ -287,44 +280,6 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         }
     }
 
-    fn start(&mut self, now: Time, start: Start<T::Network>) {
-        let Start { admission, mut query, results } = start;
-        if self.shared.is_shut_down() || results.is_cancelled() {
-            return end_unstarted(admission, results);
-        }
-        self.name_candidates(&mut query);
-        let span = spans::of(&query.request);
-        let id = match self.engine.start(now, query) {
-            Ok(id) => id,
-            Err(error) => {
-                // The client has checked the same limits. The dropped channel ends the handle.
-                debug_assert!(false, "an admitted query was refused: {error}");
-                tracing::error!(%error, "an admitted query was refused");
-                return self.drain();
-            }
-        };
-        span.record("query_id", field::display(id));
-        let cancelled = results.started(id);
-        self.live.insert(id, Live { admission, results, span });
-        self.drain();
-        if cancelled {
-            self.cancel(now, id);
-        }
-    }
-
-    /// Gives the walks that have no candidates those that the transport knows.
-    fn name_candidates(&mut self, query: &mut Query<T::Network>) {
-        let wanted = query.config.closest.max(FIRST_CANDIDATES).min(self.engine.config().caps.candidates_max);
-        for route in &mut query.routes {
-            if let Route::Walk { target, candidates, source } = route
-                && candidates.is_empty()
-            {
-                *candidates = self.transport.closest_in(*source, target, wanted);
-                candidates.truncate(wanted);
-            }
-        }
-    }
-
     fn take(&mut self, now: Time, event: Event<T::Network>) {
         self.say_event(&event);
         match event {
@@ -361,8 +316,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     /// Does all that the engine wants done.
     fn drain(&mut self) {
         self.dirty = true;
-        let mut next = self.engine.poll_output();
-        while let Some(output) = next {
+        while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Contact { request, query, peer, step, ask } => {
                     self.say(Some(query), || debug!(%request, ?peer, ?step, "contact"));
@@ -376,36 +330,10 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                     debug!(%request, "release");
                     self.transport.release(request);
                 }
-                Output::Found { query, found } => {
-                    next = self.deliver(query, found);
-                    continue;
-                }
+                Output::Found { query, found } => self.deliver(query, found),
                 Output::Finished { query, outcome } => self.end(query, outcome),
             }
-            next = self.engine.poll_output();
         }
-    }
-
-    /// Delivers an item and those that follow it to the same query; what comes after them.
-    fn deliver(&mut self, query: QueryId, found: Found<T::Network>) -> Option<Output<T::Network>> {
-        let engine = &mut self.engine;
-        let Some(live) = self.live.get(&query) else { return engine.poll_output() };
-        live.results.send_all(found, || match engine.poll_output() {
-            Some(Output::Found { query: same, found }) if same == query => Ok(found),
-            other => Err(other),
-        })
-    }
-
-    fn end(&mut self, query: QueryId, outcome: Outcome) {
-        if self.engine.live() == 0 {
-            // Who sees this query end sees it counted.
-            self.publish();
-        }
-        let Some(live) = self.live.remove(&query) else { return };
-        spans::end(&live.span, &outcome);
-        // Who sees the stream end finds the outcome set, and a place for the next query free.
-        drop(live.admission);
-        live.results.end(outcome);
     }
 
     /// Publishes the metrics if it is time to; otherwise when it will be.
@@ -444,7 +372,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         self.inbox.commands.close();
         while let Ok(command) = self.inbox.commands.try_recv() {
             if let Command::Start(start) = command {
-                end_unstarted(start.admission, start.results);
+                self.end_unstarted(start.admission, start.results);
             }
         }
         self.close();
@@ -465,18 +393,6 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         self.live.clear();
         self.inbox.over.close();
     }
-}
-
-/// Ends a query that never was one.
-fn end_unstarted<N: Network>(admission: Admission, results: Sender<N>) {
-    drop(admission);
-    results.end(Outcome {
-        reason: Reason::Cancelled,
-        results: 0,
-        stats: QueryStats::default(),
-        cached: None,
-        sources: Vec::new(),
-    });
 }
 
 impl<T: Transport, C: Clock> Future for Driver<T, C> {
@@ -506,25 +422,5 @@ impl<T: Transport, C: Clock> fmt::Debug for Driver<T, C> {
             .field("waiting", &self.waiting())
             .field("done", &self.done)
             .finish_non_exhaustive()
-    }
-}
-
-/// Takes the hash of a query's id from the id, whose bits are the engine's own random ones.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 = self.0.rotate_left(23) ^ u64::from_le_bytes(word);
-        }
-    }
-
-    fn write_usize(&mut self, _length: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }

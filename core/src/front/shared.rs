@@ -97,6 +97,11 @@ impl<N: Network> Shared<N> {
             .map_err(|live| self.refuse(StartError::Busy { what: "queries live or wait to", live, max }))
     }
 
+    /// Whether any query lives or waits for its start.
+    pub(super) fn has_admitted(&self) -> bool {
+        self.admitted.load(Ordering::Acquire) > 0
+    }
+
     /// Hands a query to the driver.
     pub(super) fn start(&self, start: Box<Start<N>>) -> Result<(), StartError> {
         match self.commands.try_send(Command::Start(start)) {

@@ -4,7 +4,7 @@ use core::task::{Context, Poll, Waker};
 use std::sync::{Arc, Mutex};
 
 use dragnet_core::front::{Client, DriverGone, FrontConfig};
-use dragnet_core::{Metrics, QueryId, Time};
+use dragnet_core::{Metrics, QueryId, Reason, Time};
 use futures::StreamExt;
 use futures::task::{ArcWake, waker};
 
@@ -135,6 +135,20 @@ fn who_sees_the_last_query_end_sees_it_counted() {
     rig.run_out();
     assert_eq!(handle.poll_next_unpin(&mut Context::from_waker(&waker)), Poll::Ready(None));
     assert_eq!(*lock(&reader.1), [1], "before the driver's poll has returned");
+}
+
+#[test]
+fn who_sees_the_end_of_a_query_that_never_started_sees_those_before_it_counted() {
+    let (mut rig, _) = Rig::new();
+    let _first = rig.query(ask([]));
+    let mut second = rig.query(ask([1]));
+    second.cancel();
+    let reader = Arc::new(Reader(rig.client().clone(), Mutex::default()));
+    let waker = waker(Arc::clone(&reader));
+    assert!(second.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
+    rig.run();
+    assert_eq!(second.outcome().map(|outcome| outcome.reason), Some(Reason::Cancelled));
+    assert_eq!(*lock(&reader.1), [1], "the first has ended, and when that was seen the second still waited");
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! What a handle gives its asker.
 
+use core::task::{Context, Poll};
+use std::sync::Arc;
+
 use dragnet_core::front::{DriverGone, Event};
 use dragnet_core::{Delivery, Failure, LookupTotals, Query, QueryConfig, Reason, Reply, RequestId, Route};
 use futures::stream::{FusedStream, Stream, StreamExt};
+use futures::task::waker;
 
-use crate::kit::{Manner, Rig, ask, ms, ready, walk, word};
+use crate::kit::{Manner, Rig, Woken, ask, ms, ready, walk, word};
 
 #[test]
 fn items_come_as_they_are_found_and_then_the_stream_ends_with_an_outcome() {
@@ -40,6 +44,53 @@ fn collect_gives_what_was_found_and_the_outcome() {
     assert_eq!(found.iter().map(|found| found.item.id).collect::<Vec<_>>(), [0, 1, 2]);
     assert_eq!((outcome.reason, outcome.results), (Reason::EnoughResults, 3));
     rig.assert_empty(&wire);
+}
+
+#[test]
+fn whoever_waits_is_woken_once_for_all_that_is_found_before_he_looks() {
+    let (mut rig, wire) = Rig::new();
+    wire.answers(1, ms(10), (0..10).map(word));
+    wire.answers(2, ms(20), (10..15).map(word));
+    wire.silent([3]);
+    let mut handle = rig.query(ask([1, 2, 3]));
+    rig.run();
+    let woken = Woken::new();
+    let waker = waker(Arc::clone(&woken));
+    let cx = &mut Context::from_waker(&waker);
+    assert!(handle.poll_next_unpin(cx).is_pending());
+    assert!(handle.poll_next_unpin(cx).is_pending(), "asked again, for whatever reason");
+    rig.clock.advance(ms(10));
+    rig.run();
+    rig.clock.advance(ms(10));
+    rig.run();
+    assert_eq!(woken.wakes(), 1);
+    for id in 0..15 {
+        let Poll::Ready(Some(found)) = handle.poll_next_unpin(cx) else { panic!("{id} is missing") };
+        assert_eq!(found.item.id, id);
+    }
+    assert!(handle.poll_next_unpin(cx).is_pending());
+    rig.run_out();
+    assert_eq!(woken.wakes(), 2, "for the end");
+    assert_eq!(handle.poll_next_unpin(cx), Poll::Ready(None));
+}
+
+#[test]
+fn a_stream_knows_how_much_is_there_and_how_much_may_come() {
+    let (mut rig, wire) = Rig::new();
+    wire.answers(1, ms(10), (0..3).map(word));
+    wire.silent([2]);
+    let mut handle = rig.query(ask([1, 2]).config(QueryConfig::default().with_max_results(5)));
+    assert_eq!(handle.size_hint(), (0, Some(5)));
+    rig.clock.advance(ms(10));
+    rig.run();
+    rig.clock.step();
+    rig.run();
+    assert_eq!(handle.size_hint(), (3, Some(5)));
+    rig.block_on(handle.next()).expect("an item");
+    assert_eq!(handle.size_hint(), (2, Some(4)));
+    handle.cancel();
+    rig.run();
+    assert_eq!(handle.size_hint(), (2, Some(2)), "nothing more will");
 }
 
 #[test]
