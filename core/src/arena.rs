@@ -90,6 +90,14 @@ impl<T> Arena<T> {
         }
     }
 
+    /// The value in a slot, if there is one.
+    pub(crate) fn peek(&self, slot: u32) -> Option<&T> {
+        match &self.chunks.get(slot as usize >> CHUNK_BITS)?.get(slot as usize % CHUNK)?.slot {
+            Slot::Full(value) => Some(value),
+            Slot::Free { .. } => None,
+        }
+    }
+
     pub(crate) const fn len(&self) -> usize {
         self.len
     }

@@ -10,6 +10,7 @@ mod share;
 mod start;
 mod state;
 mod tape;
+mod timeouts;
 mod view;
 
 use alloc::collections::VecDeque;
@@ -24,7 +25,7 @@ use crate::arena::Arena;
 use crate::cache::Cache;
 use crate::config::EngineConfig;
 use crate::hash::Keyed;
-use crate::lookup::{Contact, LiveQuery, Phase, State, Work};
+use crate::lookup::{Contact, LiveQuery, Phase, Work};
 use crate::network::{Failure, LookupTotals, Network, Reply};
 use crate::output::{Found, Output, RequestId};
 use crate::pacing::Conditions;
@@ -32,7 +33,7 @@ use crate::peers::{PeerIndex, PeerTable};
 use crate::query::{QueryId, QueryStats, Reason};
 use crate::stats::{LiveState, Metrics, PeerReport, SourceMetrics};
 use crate::time::Time;
-use crate::timers::{Timer, Timers};
+use crate::timers::Timers;
 
 #[cfg(feature = "sabotage")]
 pub use sabotage::Sabotage;
@@ -107,7 +108,7 @@ impl<N: Network> QueryEngine<N> {
         // With none, every contact would wait for ever.
         config.caps.contacts_per_peer = config.caps.contacts_per_peer.max(1);
         let mut ids = ChaCha8Rng::from_seed(seed);
-        let hasher = Keyed::new((ids.next_u64(), ids.next_u64()));
+        let hasher = Keyed::new(core::array::from_fn(|_| ids.next_u64()));
         let peers =
             PeerTable::new(local, config.caps.peers_max, config.reputation.clone(), hasher, ids.next_u64());
         let cache = Cache::new(config.cache.clone());
@@ -278,9 +279,9 @@ impl<N: Network> QueryEngine<N> {
     /// `None` while nothing waits for time to pass.
     pub fn poll_timeout(&mut self) -> Option<Time> {
         #[cfg(feature = "sabotage")]
-        return self.spoil_timeout(self.timers.next());
+        return self.next_timeout().map(|at| self.spoil_timeout(at));
         #[cfg(not(feature = "sabotage"))]
-        self.timers.next()
+        self.next_timeout()
     }
 }
 
@@ -337,7 +338,7 @@ impl<N: Network> QueryEngine<N> {
             refreshes: self.refreshes.len(),
             work: self.works.len(),
             contacts: self.contacts.len(),
-            timers: self.timers.len(),
+            timers: self.timers_set(),
             peers_held: self.peers.held(),
             outputs: self.outputs.len(),
         }
@@ -349,50 +350,8 @@ impl<N: Network> QueryEngine<N> {
     }
 }
 
-/// Time.
+/// Who is who.
 impl<N: Network> QueryEngine<N> {
-    /// Does whatever is due by `now`. Every input begins with it and ends with
-    /// [`settle`](Self::settle).
-    fn advance(&mut self, now: Time) {
-        if now < self.now {
-            self.metrics.time_reversals += 1;
-        } else {
-            self.now = now;
-        }
-        #[cfg(feature = "sabotage")]
-        if self.is_sabotaged(Sabotage::GoBackInTime) {
-            self.now = now;
-        }
-        while let Some((at, timer)) = self.timers.pop_due(self.now) {
-            match timer {
-                Timer::Deadline(query) => {
-                    self.finish_at(query, Reason::DeadlineReached, at);
-                }
-                Timer::Contact(contact) => self.contact_due(contact, at),
-            }
-        }
-    }
-
-    /// The soft or the hard timeout of a contact has come, at `at`.
-    fn contact_due(&mut self, slot: u32, at: Time) {
-        let Contact { work: work_slot, peer, lane, sent, phase, .. } = self.contacts[slot];
-        let work = &mut self.works[work_slot];
-        if phase == Phase::Overdue || at.since(sent) >= work.limits.request_timeout() {
-            self.outputs.push_back(Output::Release { request: self.request_id(slot) });
-            self.peers.record_given_up(peer, at.since(sent));
-            self.fail(slot, Failure::TimedOut);
-            return;
-        }
-        self.timers.set(Timer::Contact(slot), sent + work.limits.request_timeout());
-        self.contacts[slot].phase = Phase::Overdue;
-        work.slots_mut(lane).overdue(self.peers.source(peer));
-        work.set_state(lane, peer, State::Overdue, &self.peers);
-        work.counts.add(self.peers.source(peer), |counts| counts.overdue += 1);
-        self.metrics.contacts_overdue += 1;
-        self.conditions.was_overdue(true);
-        self.mark_ready(work_slot);
-    }
-
     fn find(&self, id: QueryId) -> Option<u32> {
         self.by_id.find(id_hash(id), |&query| self.queries[query].id == id).copied()
     }

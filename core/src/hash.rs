@@ -2,24 +2,30 @@
 
 use core::hash::BuildHasher;
 
-use siphasher::sip::SipHasher13;
+use ahash::{AHasher, RandomState};
 
-/// SipHash-1-3 (Aumasson and Bernstein, 2012) under a key drawn from the engine's seed.
+/// AHash under keys drawn from the engine's seed.
+///
+/// All that is hashed is multiplied with keys that nobody else has: without them no two values can be found
+/// that collide more often than chance has it. A walk's reply names twenty peers, and with SipHash-1-3 their
+/// hashes were a quarter of what it cost.
 #[derive(Clone, Copy)]
 pub(crate) struct Keyed {
-    keys: (u64, u64),
+    keys: [u64; 4],
 }
 
 impl Keyed {
-    pub(crate) const fn new(keys: (u64, u64)) -> Self {
+    pub(crate) const fn new(keys: [u64; 4]) -> Self {
         Self { keys }
     }
 }
 
 impl BuildHasher for Keyed {
-    type Hasher = SipHasher13;
+    type Hasher = AHasher;
 
-    fn build_hasher(&self) -> SipHasher13 {
-        SipHasher13::new_with_keys(self.keys.0, self.keys.1)
+    #[inline]
+    fn build_hasher(&self) -> AHasher {
+        let [a, b, c, d] = self.keys;
+        RandomState::with_seeds(a, b, c, d).build_hasher()
     }
 }

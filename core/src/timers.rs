@@ -1,36 +1,46 @@
 //! What is due when.
 //!
-//! A 4-ary heap that knows where each timer stands, so that a timer is moved or cancelled in place and
-//! `next` is exact. Cancelling lazily instead would leave ten seconds of dead timers in the heap. Most
-//! timers here are set far ahead and cancelled soon, close to the leaves: both cost a few steps
-//! whatever the number of timers; only one that fires costs its logarithm.
+//! A 4-ary heap that knows where each owner's alarm stands, so that one is moved or cancelled in place.
+//! Cancelling lazily instead would leave ten seconds of dead alarms in the heap.
+//!
+//! A piece of work has one alarm for all of its contacts, and it rings *at or before* the earliest of their
+//! timeouts: contacts come and go with each reply, most of them long before they are late, and the heap hears
+//! of it only when a timeout is set that is earlier than the alarm, or when the alarm has come to the top. So
+//! a reply touches no line of the heap, whose lines would all be cold.
 
 use alloc::vec::Vec;
-use core::hint::black_box;
+use core::cmp::Ordering;
 
 use crate::arena::NONE;
 use crate::time::Time;
 
-/// Whose timer it is. Each owner has at most one.
+/// When something is due, and its place among what is due at that time: the order of these is the order in
+/// which they come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Timer {
-    /// The deadline of the query in this slot.
-    Deadline(u32),
-    /// The soft or the hard timeout of the contact in this slot.
-    Contact(u32),
+pub(crate) struct Due {
+    pub(crate) at: Time,
+    rank: u32,
+}
+
+/// Whose alarm it is. Each owner has at most one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    /// The query in this slot: its deadline.
+    Query(u32),
+    /// The work in this slot: the timeouts of its contacts.
+    Work(u32),
 }
 
 pub(crate) struct Timers {
-    heap: Vec<Entry>,
-    deadlines: Vec<u32>,
-    contacts: Vec<u32>,
+    heap: Vec<Alarm>,
+    queries: Vec<u32>,
+    works: Vec<u32>,
     sequence: u32,
 }
 
 #[derive(Clone, Copy)]
-struct Entry {
-    at: Time,
-    rank: u32,
+struct Alarm {
+    due: Due,
     slot: u32,
 }
 
@@ -38,128 +48,168 @@ struct Entry {
 const CONTACT_RANK: u32 = 1 << 31;
 const ARITY: usize = 4;
 
-impl Entry {
-    const fn key(&self) -> (Time, u32) {
-        (self.at, self.rank)
+impl Due {
+    /// Of what is not due at all.
+    pub(crate) const NEVER: Self = Self { at: Time::MAX, rank: u32::MAX };
+
+    /// As one number, which is one comparison.
+    const fn order(self) -> u128 {
+        (self.at.as_nanos() as u128) << 32 | self.rank as u128
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 
-    const fn timer(&self) -> Timer {
-        if self.rank & CONTACT_RANK == 0 { Timer::Deadline(self.slot) } else { Timer::Contact(self.slot) }
+    #[inline]
+    fn lt(&self, other: &Self) -> bool {
+        self.order() < other.order()
+    }
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.order().cmp(&other.order())
+    }
+
+    #[inline]
+    fn min(self, other: Self) -> Self {
+        if other < self { other } else { self }
+    }
+}
+
+impl Alarm {
+    const fn owner(&self) -> Owner {
+        if self.due.rank & CONTACT_RANK == 0 { Owner::Query(self.slot) } else { Owner::Work(self.slot) }
     }
 }
 
 impl Timers {
     pub(crate) const fn new() -> Self {
-        Self { heap: Vec::new(), deadlines: Vec::new(), contacts: Vec::new(), sequence: 0 }
+        Self { heap: Vec::new(), queries: Vec::new(), works: Vec::new(), sequence: 0 }
     }
 
-    /// Sets a timer, in place of its owner's earlier one. At [`Time::MAX`] there is none.
-    pub(crate) fn set(&mut self, timer: Timer, at: Time) {
-        self.cancel(timer);
-        if at == Time::MAX {
-            return;
-        }
-        // Timers of one instant come in the order they were set in; only that order is lost when the
-        // sequence wraps.
-        self.sequence = self.sequence.wrapping_add(1) & !CONTACT_RANK;
-        let (rank, slot) = match timer {
-            Timer::Deadline(slot) => (self.sequence, slot),
-            Timer::Contact(slot) => (self.sequence | CONTACT_RANK, slot),
-        };
-        let position = self.heap.len();
-        self.heap.push(Entry { at, rank, slot });
-        self.sift_up(position);
+    /// Sets a query's deadline, in place of an earlier one. At [`Time::MAX`] there is none.
+    pub(crate) fn set_deadline(&mut self, query: u32, at: Time) {
+        let due = self.due(at, 0);
+        self.set(Owner::Query(query), due);
     }
 
-    pub(crate) fn cancel(&mut self, timer: Timer) {
-        let position = self.position(timer);
+    /// When a timeout that is set now for `at` is due. At [`Time::MAX`] there is none.
+    pub(crate) fn timeout(&mut self, at: Time) -> Due {
+        self.due(at, CONTACT_RANK)
+    }
+
+    /// Sets the alarm of a piece of work, in place of its earlier one, for one of its contacts' timeouts.
+    pub(crate) fn set_alarm(&mut self, work: u32, due: Due) {
+        self.set(Owner::Work(work), due);
+    }
+
+    pub(crate) fn cancel(&mut self, owner: Owner) {
+        let position = self.position(owner);
         if *position != NONE {
             let taken = core::mem::replace(position, NONE) as usize;
             self.take(taken);
         }
     }
 
-    /// When a contact's timer is set for; [`Time::MAX`] if it has none.
-    pub(crate) fn of_contact(&self, contact: u32) -> Time {
-        let position = self.contacts.get(contact as usize).map_or(NONE, |position| *position);
-        self.heap.get(position as usize).map_or(Time::MAX, |entry| entry.at)
+    /// The alarm that rings first.
+    pub(crate) fn first(&self) -> Option<(Due, Owner)> {
+        self.heap.first().map(|alarm| (alarm.due, alarm.owner()))
     }
 
-    /// Loads a contact's timer.
-    pub(crate) fn touch(&self, contact: u32) {
-        let position = self.contacts.get(contact as usize).map_or(0, |position| *position as usize);
-        black_box(self.heap.get(position).map(|entry| entry.at));
+    /// How many deadlines are set.
+    pub(crate) fn deadlines(&self) -> usize {
+        self.queries.iter().filter(|position| **position != NONE).count()
     }
 
-    /// The exact time of the next timer.
-    pub(crate) fn next(&self) -> Option<Time> {
-        self.heap.first().map(|entry| entry.at)
-    }
-
-    /// The next timer due at `now`, if any; it is gone then.
-    pub(crate) fn pop_due(&mut self, now: Time) -> Option<(Time, Timer)> {
-        let first = *self.heap.first()?;
-        if first.at > now {
-            return None;
+    /// Timers of one instant come in the order they were set in; only that order is lost when the sequence
+    /// wraps.
+    fn due(&mut self, at: Time, rank: u32) -> Due {
+        if at == Time::MAX {
+            return Due::NEVER;
         }
-        *self.position(first.timer()) = NONE;
-        self.take(0);
-        Some((first.at, first.timer()))
+        self.sequence = self.sequence.wrapping_add(1) & !CONTACT_RANK;
+        Due { at, rank: self.sequence | rank }
     }
 
-    pub(crate) const fn len(&self) -> usize {
-        self.heap.len()
+    fn set(&mut self, owner: Owner, due: Due) {
+        if due == Due::NEVER {
+            return self.cancel(owner);
+        }
+        let (Owner::Query(slot) | Owner::Work(slot)) = owner;
+        let alarm = Alarm { due, slot };
+        match *self.position(owner) {
+            NONE => {
+                let position = self.heap.len();
+                self.heap.push(alarm);
+                self.sift_up(position);
+            }
+            position => self.replace(position as usize, alarm),
+        }
     }
 
     fn take(&mut self, position: usize) {
-        let last = self.heap.pop().expect("a timer with a position is in the heap");
+        let last = self.heap.pop().expect("an owner with a position is in the heap");
         if position < self.heap.len() {
-            self.heap[position] = last;
-            if position > 0 && last.key() < self.heap[(position - 1) / ARITY].key() {
-                self.sift_up(position);
-            } else {
-                self.sift_down(position);
-            }
+            self.replace(position, last);
+        }
+    }
+
+    fn replace(&mut self, position: usize, alarm: Alarm) {
+        self.heap[position] = alarm;
+        if position > 0 && alarm.due < self.heap[(position - 1) / ARITY].due {
+            self.sift_up(position);
+        } else {
+            self.sift_down(position);
         }
     }
 
     fn sift_up(&mut self, mut position: usize) {
-        let entry = self.heap[position];
+        let alarm = self.heap[position];
         while position > 0 {
             let parent = (position - 1) / ARITY;
-            if self.heap[parent].key() <= entry.key() {
+            if !(alarm.due < self.heap[parent].due) {
                 break;
             }
             self.place(position, self.heap[parent]);
             position = parent;
         }
-        self.place(position, entry);
+        self.place(position, alarm);
     }
 
     fn sift_down(&mut self, mut position: usize) {
-        let entry = self.heap[position];
+        let alarm = self.heap[position];
         loop {
             let first = position * ARITY + 1;
-            let children = first..(first + ARITY).min(self.heap.len());
-            let Some(least) = children.min_by_key(|&child| self.heap[child].key()) else { break };
-            if entry.key() <= self.heap[least].key() {
+            let children = self.heap.get(first..).unwrap_or_default();
+            let mut least = alarm;
+            let mut next = position;
+            for (child, place) in children.iter().zip(first..first + ARITY) {
+                if child.due < least.due {
+                    (least, next) = (*child, place);
+                }
+            }
+            if next == position {
                 break;
             }
-            self.place(position, self.heap[least]);
-            position = least;
+            self.place(position, least);
+            position = next;
         }
-        self.place(position, entry);
+        self.place(position, alarm);
     }
 
-    fn place(&mut self, position: usize, entry: Entry) {
-        self.heap[position] = entry;
-        *self.position(entry.timer()) = position as u32;
+    fn place(&mut self, position: usize, alarm: Alarm) {
+        self.heap[position] = alarm;
+        *self.position(alarm.owner()) = position as u32;
     }
 
-    fn position(&mut self, timer: Timer) -> &mut u32 {
-        let (positions, slot) = match timer {
-            Timer::Deadline(slot) => (&mut self.deadlines, slot as usize),
-            Timer::Contact(slot) => (&mut self.contacts, slot as usize),
+    fn position(&mut self, owner: Owner) -> &mut u32 {
+        let (positions, slot) = match owner {
+            Owner::Query(slot) => (&mut self.queries, slot as usize),
+            Owner::Work(slot) => (&mut self.works, slot as usize),
         };
         if slot >= positions.len() {
             positions.resize(slot + 1, NONE);
@@ -174,17 +224,27 @@ mod tests {
 
     use super::*;
 
+    fn at(nanos: u64) -> Time {
+        Time::from_nanos(nanos)
+    }
+
+    fn pop(timers: &mut Timers) -> Option<(Due, Owner)> {
+        let first = timers.first()?;
+        timers.cancel(first.1);
+        Some(first)
+    }
+
     #[test]
     fn a_deadline_comes_before_a_contact_of_the_same_instant() {
         let mut timers = Timers::new();
-        timers.set(Timer::Contact(1), Time::from_nanos(5));
-        timers.set(Timer::Contact(0), Time::from_nanos(5));
-        timers.set(Timer::Deadline(7), Time::from_nanos(5));
-        timers.set(Timer::Deadline(8), Time::MAX);
-        assert_eq!(timers.pop_due(Time::from_nanos(4)), None);
-        let due: Vec<Timer> =
-            core::iter::from_fn(|| timers.pop_due(Time::from_nanos(5))).map(|(_, timer)| timer).collect();
-        assert_eq!(due, [Timer::Deadline(7), Timer::Contact(1), Timer::Contact(0)]);
+        for work in [1, 0] {
+            let due = timers.timeout(at(5));
+            timers.set_alarm(work, due);
+        }
+        timers.set_deadline(7, at(5));
+        timers.set_deadline(8, Time::MAX);
+        let due: Vec<Owner> = core::iter::from_fn(|| pop(&mut timers)).map(|(_, owner)| owner).collect();
+        assert_eq!(due, [Owner::Query(7), Owner::Work(1), Owner::Work(0)]);
     }
 
     proptest! {
@@ -193,30 +253,26 @@ mod tests {
             steps in prop::collection::vec((0u8..3, 0u32..20, 0u64..50), 1..200)
         ) {
             let mut timers = Timers::new();
-            let mut model: Vec<(u64, u32)> = Vec::new();
-            for (step, slot, at) in steps {
+            let mut model: Vec<(Due, Owner)> = Vec::new();
+            for (step, slot, nanos) in steps {
                 match step {
                     0 => {
-                        timers.set(Timer::Contact(slot), Time::from_nanos(at));
-                        model.retain(|(_, s)| *s != slot);
-                        model.push((at, slot));
-                        model.sort_by_key(|(at, _)| *at);
+                        let due = timers.timeout(at(nanos));
+                        timers.set_alarm(slot, due);
+                        model.retain(|(_, owner)| *owner != Owner::Work(slot));
+                        model.push((due, Owner::Work(slot)));
+                        model.sort_by_key(|(due, _)| *due);
                     }
                     1 => {
-                        timers.cancel(Timer::Contact(slot));
-                        model.retain(|(_, s)| *s != slot);
+                        timers.cancel(Owner::Work(slot));
+                        model.retain(|(_, owner)| *owner != Owner::Work(slot));
                     }
                     _ => {
-                        let due = (!model.is_empty() && model[0].0 <= at).then(|| model.remove(0));
-                        let popped = timers.pop_due(Time::from_nanos(at));
-                        prop_assert_eq!(
-                            popped,
-                            due.map(|(at, slot)| (Time::from_nanos(at), Timer::Contact(slot)))
-                        );
+                        let first = (!model.is_empty()).then(|| model.remove(0));
+                        prop_assert_eq!(pop(&mut timers), first);
                     }
                 }
-                prop_assert_eq!(timers.next(), model.first().map(|(at, _)| Time::from_nanos(*at)));
-                prop_assert_eq!(timers.len(), model.len());
+                prop_assert_eq!(timers.first(), model.first().copied());
             }
         }
     }

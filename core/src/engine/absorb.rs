@@ -49,7 +49,6 @@ impl<N: Network> QueryEngine<N> {
     /// and what is loaded together is waited for once.
     fn touch(&self, slot: u32) {
         let Contact { work, peer, .. } = self.contacts[slot];
-        self.timers.touch(slot);
         self.peers.touch(peer);
         self.works[work].touch();
     }

@@ -9,7 +9,7 @@ use crate::network::{Failure, LookupTotals, Network};
 use crate::output::Output;
 use crate::pacing::Slot;
 use crate::peers::PeerIndex;
-use crate::timers::Timer;
+use crate::timers::Due;
 
 /// Beginnings.
 impl<N: Network> QueryEngine<N> {
@@ -43,7 +43,7 @@ impl<N: Network> QueryEngine<N> {
         self.contacts[slot].phase = Phase::InFlight;
         self.contacts[slot].sent = self.now;
         let timeout = work.limits.soft_timeout(&self.conditions, self.peers.patience(peer), false);
-        self.timers.set(Timer::Contact(slot), self.now + timeout);
+        self.set_timeout(slot, self.now + timeout);
         self.withdraw_if_full(work_slot, lane, peer);
         if self.works[work_slot].is_disjoint {
             self.own(work_slot, lane, peer);
@@ -100,7 +100,7 @@ impl<N: Network> QueryEngine<N> {
             Phase::Overdue => limits.request_timeout(),
             _ => limits.soft_timeout(&self.conditions, self.peers.patience(peer), true),
         };
-        self.timers.set(Timer::Contact(slot), self.now + timeout);
+        self.set_timeout(slot, self.now + timeout);
         if phase == Phase::Overdue {
             // It may hold up its lane now as before.
             self.mark_ready(work);
@@ -128,7 +128,7 @@ impl<N: Network> QueryEngine<N> {
 
     fn insert_contact(&mut self, work: u32, lane: Lane, peer: PeerIndex, phase: Phase) -> u32 {
         let (sent, queue) = (self.now, Links::NONE);
-        let contact = Contact { work, peer, lane, phase, is_sent: false, sent, queue };
+        let contact = Contact { work, peer, lane, phase, is_sent: false, sent, due: Due::NEVER, queue };
         let slot = self.contacts.insert(contact);
         self.works[work].contacts.push(slot);
         slot
@@ -202,9 +202,8 @@ impl<N: Network> QueryEngine<N> {
         }
     }
 
-    /// Takes a contact out of the arena, its work's list and the timers.
+    /// Takes a contact out of the arena and its work's list.
     pub(super) fn remove_contact(&mut self, slot: u32) -> Contact {
-        self.timers.cancel(Timer::Contact(slot));
         let contact = self.contacts.remove(slot);
         let siblings = &mut self.works[contact.work].contacts;
         let position = siblings.iter().position(|&other| other == slot);

@@ -6,7 +6,7 @@ use crate::network::Network;
 use crate::output::Output;
 use crate::query::{Outcome, QueryStats, Reason, SourceStats};
 use crate::time::{Time, nanos};
-use crate::timers::Timer;
+use crate::timers::Owner;
 
 impl<N: Network> QueryEngine<N> {
     /// Ends a query now; true if its work has ended with it.
@@ -17,7 +17,7 @@ impl<N: Network> QueryEngine<N> {
     /// Ends a query for what came at `at`, which may be before now: what the driver slept through is not
     /// the peers' fault.
     pub(super) fn finish_at(&mut self, slot: u32, reason: Reason, at: Time) -> bool {
-        self.timers.cancel(Timer::Deadline(slot));
+        self.timers.cancel(Owner::Query(slot));
         let mut query = self.queries.remove(slot);
         if query.is_refresh {
             self.refreshes.retain(|other| *other != slot);
@@ -40,6 +40,7 @@ impl<N: Network> QueryEngine<N> {
         self.count_sources(&query, is_last.then_some(&*sources));
         if is_last {
             self.unlist(query.work);
+            self.timers.cancel(Owner::Work(query.work));
             let work = self.works.remove(query.work);
             #[cfg(feature = "sabotage")]
             if self.is_sabotaged(super::Sabotage::KeepPeers) {

@@ -7,7 +7,6 @@ use crate::network::Network;
 use crate::pacing::Slots;
 use crate::peers::PeerIndex;
 use crate::query::Reason;
-use crate::timers::Timer;
 
 /// Where no more than so many are overdue for each that has answered, the overdue are the exception.
 const OVERDUE_PER_REPLY: u32 = 4;
@@ -87,15 +86,17 @@ impl<N: Network> QueryEngine<N> {
         if overdue > OVERDUE_PER_REPLY.saturating_mul(work.counts.all.replied.0) {
             return;
         }
-        for &slot in &work.contacts {
-            let Contact { lane, sent, is_sent, phase, .. } = self.contacts[slot];
+        for index in 0..work.contacts.len() {
+            let work = &self.works[work_slot];
+            let slot = work.contacts[index];
+            let Contact { lane, sent, is_sent, phase, due, .. } = self.contacts[slot];
             if phase != Phase::Overdue || !holds_up(work.slots(lane)) {
                 continue;
             }
             let Some(lost_after) = limits.lost_after(&self.conditions, lane) else { continue };
             let until = (sent + lost_after + self.conditions.wait(is_sent)).max(self.now);
-            if until < self.timers.of_contact(slot) {
-                self.timers.set(Timer::Contact(slot), until);
+            if until < due.at {
+                self.set_timeout(slot, until);
             }
         }
     }

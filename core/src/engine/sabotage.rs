@@ -112,11 +112,11 @@ impl<N: Network> QueryEngine<N> {
         if is_spoiled { State::New } else { state }
     }
 
-    pub(super) fn spoil_timeout(&self, next: Option<Time>) -> Option<Time> {
+    pub(super) fn spoil_timeout(&self, at: Time) -> Time {
         match self.sabotage {
-            Some(Sabotage::SpuriousTimeout) => next.map(|at| Time::ZERO + (at - Time::from_nanos(1))),
-            Some(Sabotage::LateTimeout) => next.map(|at| at + Duration::from_nanos(1)),
-            _ => next,
+            Some(Sabotage::SpuriousTimeout) => Time::ZERO + (at - Time::from_nanos(1)),
+            Some(Sabotage::LateTimeout) => at + Duration::from_nanos(1),
+            _ => at,
         }
     }
 

@@ -14,7 +14,6 @@ use crate::network::Network;
 use crate::output::Output;
 use crate::query::{Outcome, Query, QueryConfig, QueryId, Reason};
 use crate::time::{Time, nanos};
-use crate::timers::Timer;
 
 /// How a query that shares begins.
 impl<N: Network> QueryEngine<N> {
@@ -104,7 +103,7 @@ impl<N: Network> QueryEngine<N> {
     /// Lets a query have what a piece of work has accepted, and whatever it will.
     fn join(&mut self, work: u32, id: QueryId, results_max: u32, deadline: Time) {
         let slot = self.insert_query(id, work, results_max, false);
-        self.timers.set(Timer::Deadline(slot), deadline);
+        self.timers.set_deadline(slot, deadline);
         self.metrics.queries_joined += 1;
         let Self { works, queries, outputs, metrics, now, .. } = self;
         let query = &mut queries[slot];

@@ -10,6 +10,7 @@ use uuid::Builder;
 use super::share::results_max;
 use super::tape::Noted;
 use super::{QueryEngine, id_hash};
+use crate::arena::NONE;
 use crate::cache::CachePolicy;
 use crate::config::{Caps, EngineConfig};
 use crate::delivery::Delivery;
@@ -23,7 +24,7 @@ use crate::pacing::Slots;
 use crate::peers::{Named, PeerIndex};
 use crate::query::{Query, QueryConfig, QueryId, Reason, Route};
 use crate::time::Time;
-use crate::timers::Timer;
+use crate::timers::Due;
 
 impl<N: Network> QueryEngine<N> {
     /// Starts a query.
@@ -132,7 +133,7 @@ impl<N: Network> QueryEngine<N> {
         if deadline <= self.now {
             self.finish(query, Reason::DeadlineReached);
         } else {
-            self.timers.set(Timer::Deadline(query), deadline);
+            self.timers.set_deadline(query, deadline);
             self.begin_lookups(work);
             self.mark_ready(work);
         }
@@ -156,6 +157,7 @@ impl<N: Network> QueryEngine<N> {
             queries: SmallVec::new(),
             contacts: SmallVec::new(),
             is_ready: false,
+            alarm: (Due::NEVER, NONE),
         };
         #[cfg(feature = "sabotage")]
         self.spoil_limits(&mut work.limits);

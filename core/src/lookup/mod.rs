@@ -23,6 +23,7 @@ use crate::pacing::{Conditions, Pace, Patience, Slots};
 use crate::peers::{PeerIndex, PeerTable};
 use crate::query::{QueryConfig, QueryId};
 use crate::time::{Time, nanos};
+use crate::timers::Due;
 
 pub(crate) use answers::{Answers, accept};
 pub(crate) use ballot::{Ballot, Origin, Rules, Voter};
@@ -55,6 +56,9 @@ pub(crate) struct Work<N: Network> {
     pub(crate) contacts: SmallVec<[u32; 8]>,
     /// Whether it stands in the queue of work to look at.
     pub(crate) is_ready: bool,
+    /// When its alarm rings, at or before the earliest timeout of its contacts; and the contact that it was
+    /// set for, which may have ended.
+    pub(crate) alarm: (Due, u32),
 }
 
 /// One route and the slots it fills.
@@ -207,6 +211,8 @@ pub(crate) struct Contact {
     pub(crate) is_sent: bool,
     /// When it was sent, as far as is known: when it began, until the transport says.
     pub(crate) sent: Time,
+    /// When it is late, or is given up.
+    pub(crate) due: Due,
     /// Its neighbours in its peer's queue, while it waits.
     pub(crate) queue: Links,
 }

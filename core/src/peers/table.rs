@@ -440,7 +440,7 @@ mod tests {
     use crate::doc::Library;
 
     fn table(peers_max: usize) -> PeerTable<Library> {
-        PeerTable::new("me".to_string(), peers_max, ReputationConfig::default(), Keyed::new((1, 2)), 3)
+        PeerTable::new("me".to_string(), peers_max, ReputationConfig::default(), Keyed::new([1, 2, 3, 4]), 3)
     }
 
     fn find(table: &PeerTable<Library>, name: &str) -> Option<PeerIndex> {
