@@ -248,20 +248,16 @@ impl Histogram {
 
     /// Several of these in one pass, the least first.
     pub(crate) fn quantiles<const N: usize>(&self, permilles: [u64; N]) -> [Option<u64>; N] {
-        let rank = |permille: u64| {
+        let (mut seen, mut index) = (0, 0);
+        permilles.map(|permille| {
             let permille = u128::from(permille.min(1000));
-            (u128::from(self.count) * permille).div_ceil(1000).max(1) as u64
-        };
-        let (ranks, mut found) = (permilles.map(rank), [None; N]);
-        let (mut next, mut seen) = (0, 0);
-        for (index, &count) in self.buckets.iter().enumerate() {
-            seen += count;
-            while next < N && seen >= ranks[next] {
-                found[next] = Some(upper_edge(index).min(self.max));
-                next += 1;
+            let rank = (u128::from(self.count) * permille).div_ceil(1000).max(1) as u64;
+            while seen < rank {
+                seen += self.buckets.get(index)?;
+                index += 1;
             }
-        }
-        found
+            Some(upper_edge(index - 1).min(self.max))
+        })
     }
 
     /// The non-empty buckets: the largest value that each holds, and its count.

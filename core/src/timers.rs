@@ -171,7 +171,7 @@ impl Timers {
         let alarm = self.heap[position];
         while position > 0 {
             let parent = (position - 1) / ARITY;
-            if !(alarm.due < self.heap[parent].due) {
+            if self.heap[parent].due < alarm.due {
                 break;
             }
             self.place(position, self.heap[parent]);

@@ -145,11 +145,14 @@ impl<N: Network> QueryEngine<N> {
 
     /// Gives an item to every query of the work; true if that was the last for all of them.
     fn give(&mut self, work: u32, origin: &Origin<N>, item: N::Item, votes: u32, enough: Reason) -> bool {
-        let queries = self.works[work].queries.clone();
         if let Some(shared) = &mut self.works[work].shared {
             let (item, origin) = (item.clone(), origin.clone());
             shared.accepted.push(Kept { item, origin, votes, at: self.now });
         }
+        if let [only] = self.works[work].queries[..] {
+            return self.give_one(only, origin, item, votes, enough);
+        }
+        let queries = self.works[work].queries.clone();
         let (&last, others) = queries.split_last().expect("work ends with its last query");
         for &query in others {
             self.give_one(query, origin, item.clone(), votes, enough);

@@ -7,7 +7,7 @@ use crate::arena::NONE;
 use crate::lookup::{Contact, Lane, Links, Phase, RouteLane, State};
 use crate::network::{Failure, LookupTotals, Network};
 use crate::output::Output;
-use crate::pacing::Slot;
+use crate::pacing::{Pace, Slot};
 use crate::peers::PeerIndex;
 use crate::timers::Due;
 
@@ -15,11 +15,11 @@ use crate::timers::Due;
 impl<N: Network> QueryEngine<N> {
     /// Contacts a peer whose lane has a slot for it, or lets the contact wait if too many are in flight
     /// to the peer, or others wait for it already.
-    pub(super) fn contact(&mut self, work: u32, lane: Lane, peer: PeerIndex) {
+    pub(super) fn contact(&mut self, work: u32, lane: Lane, peer: PeerIndex, pace: Pace) {
         let slot = self.insert_contact(work, lane, peer, Phase::Waiting);
         let is_first = self.peers.waiting_mut(peer).0 == NONE;
         if is_first && self.peers.in_flight(peer) < self.config.caps.contacts_per_peer {
-            self.send(slot);
+            self.send(slot, pace);
         } else {
             self.enqueue(slot);
             self.works[work].set_state(lane, peer, State::Waiting, &self.peers);
@@ -27,11 +27,11 @@ impl<N: Network> QueryEngine<N> {
     }
 
     /// Sends a contact that is in no queue and has been counted nowhere.
-    pub(super) fn send(&mut self, slot: u32) {
+    pub(super) fn send(&mut self, slot: u32, pace: Pace) {
         let Contact { work: work_slot, peer, lane, .. } = self.contacts[slot];
         let work = &mut self.works[work_slot];
         let source = self.peers.source(peer);
-        if work.slots(lane).slot(source, work.limits.pace(&self.conditions)) == Some(Slot::Hedge) {
+        if work.slots(lane).slot(source, pace) == Some(Slot::Hedge) {
             work.counts.add(source, |counts| counts.hedged += 1);
             self.metrics.contacts_hedged += 1;
         }
@@ -44,7 +44,7 @@ impl<N: Network> QueryEngine<N> {
         self.contacts[slot].sent = self.now;
         let timeout = work.limits.soft_timeout(&self.conditions, self.peers.patience(peer), false);
         self.set_timeout(slot, self.now + timeout);
-        self.withdraw_if_full(work_slot, lane, peer);
+        self.withdraw_if_full(work_slot, lane, peer, pace);
         if self.works[work_slot].is_disjoint {
             self.own(work_slot, lane, peer);
         }
@@ -222,16 +222,20 @@ impl<N: Network> QueryEngine<N> {
         }
         let first = if first == NONE { slot } else { first };
         *self.peers.waiting_mut(self.contacts[slot].peer) = (first, slot);
+        self.works[self.contacts[slot].work].waiting += 1;
         self.metrics.contacts_waiting += 1;
     }
 
     /// When a lane has used its last slot for a source, what waits for it there waits no longer, and its
     /// candidates are as if they had not been chosen: a place in a queue belongs to somebody who can use
     /// it, or one reply of a busy peer would walk all queries that ever wanted it.
-    fn withdraw_if_full(&mut self, work_slot: u32, lane: Lane, peer: PeerIndex) {
+    fn withdraw_if_full(&mut self, work_slot: u32, lane: Lane, peer: PeerIndex, pace: Pace) {
+        if self.works[work_slot].waiting == 0 {
+            return;
+        }
         let source = self.peers.source(peer);
         let work = &self.works[work_slot];
-        if work.slots(lane).slot(source, work.limits.pace(&self.conditions)).is_some() {
+        if work.slots(lane).slot(source, pace).is_some() {
             return;
         }
         let mut position = 0;
@@ -249,7 +253,8 @@ impl<N: Network> QueryEngine<N> {
     }
 
     pub(super) fn dequeue(&mut self, slot: u32) {
-        let Contact { peer, queue: Links { previous, next }, .. } = self.contacts[slot];
+        let Contact { work, peer, queue: Links { previous, next }, .. } = self.contacts[slot];
+        self.works[work].waiting -= 1;
         self.contacts[slot].queue = Links::NONE;
         let (mut first, mut last) = *self.peers.waiting_mut(peer);
         if previous == NONE {

@@ -4,7 +4,7 @@ use super::QueryEngine;
 use crate::arena::NONE;
 use crate::lookup::{Contact, Lane, Next, Phase, State};
 use crate::network::Network;
-use crate::pacing::Slots;
+use crate::pacing::{Pace, Slots};
 use crate::peers::PeerIndex;
 use crate::query::Reason;
 
@@ -41,8 +41,9 @@ impl<N: Network> QueryEngine<N> {
     fn go_on(&mut self, work: u32) {
         let mut is_open = false;
         let mut has_converged = !self.works[work].routes.is_empty();
+        let pace = self.works[work].limits.pace(&self.conditions);
         for lane in self.works[work].lanes() {
-            match self.fill(work, lane) {
+            match self.fill(work, lane, pace) {
                 End::Open => is_open = true,
                 End::Converged => {}
                 End::Exhausted if lane == Lane::FETCH => {}
@@ -50,7 +51,7 @@ impl<N: Network> QueryEngine<N> {
             }
         }
         if is_open {
-            return self.hurry(work);
+            return self.hurry(work, pace);
         }
         let reason = if has_converged { Reason::Converged } else { Reason::Exhausted };
         self.keep_whole(work, reason);
@@ -62,18 +63,17 @@ impl<N: Network> QueryEngine<N> {
     /// Gives up what holds a lane up: overdue contacts, when nothing else of it is in flight, or when they
     /// have used up its hedges. Not all at once, but each when it is so late that an answer would be a
     /// wonder; and not where few have answered so far, for then it may be that all are slow.
-    fn hurry(&mut self, work_slot: u32) {
+    fn hurry(&mut self, work_slot: u32, pace: Pace) {
         #[cfg(feature = "sabotage")]
         if self.is_sabotaged(super::Sabotage::NeverHurry) {
             return;
         }
-        let work = &self.works[work_slot];
-        let limits = work.limits;
-        let pace = limits.pace(&self.conditions);
         // Timeouts are fixed, or nothing is known of the network yet.
         if pace.typical.is_none() {
             return;
         }
+        let work = &self.works[work_slot];
+        let limits = work.limits;
         // Of nearly every piece of work nothing is held up: that is seen in the counts of its lanes. What waits
         // for a peer does not count: it may wait for one that is late everywhere, and is let through only when
         // others give that peer up, and they may wait in the same way.
@@ -102,12 +102,11 @@ impl<N: Network> QueryEngine<N> {
     }
 
     /// Contacts the lane's next candidates while it has slots.
-    fn fill(&mut self, work: u32, lane: Lane) -> End {
-        let pace = self.works[work].limits.pace(&self.conditions);
+    fn fill(&mut self, work: u32, lane: Lane, pace: Pace) -> End {
         loop {
             match self.works[work].next(lane, pace, &self.peers) {
                 Next::Contact(peer) if self.is_barred(peer) => self.skip(work, lane, peer),
-                Next::Contact(peer) => self.contact(work, lane, peer),
+                Next::Contact(peer) => self.contact(work, lane, peer, pace),
                 Next::Wait => return End::Open,
                 Next::Converged => return End::Converged,
                 Next::Exhausted => return End::Exhausted,
@@ -144,7 +143,7 @@ impl<N: Network> QueryEngine<N> {
             let pace = work.limits.pace(&self.conditions);
             let has_slot = work.slots(lane).slot(self.peers.source(peer), pace).is_some();
             if has_slot && !is_barred && work.is_open(lane) {
-                self.send(slot);
+                self.send(slot, pace);
                 continue;
             }
             work.set_state(lane, peer, State::New, &self.peers);

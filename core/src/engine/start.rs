@@ -156,6 +156,7 @@ impl<N: Network> QueryEngine<N> {
             shared: None,
             queries: SmallVec::new(),
             contacts: SmallVec::new(),
+            waiting: 0,
             is_ready: false,
             alarm: (Due::NEVER, NONE),
         };

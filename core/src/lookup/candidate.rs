@@ -25,6 +25,14 @@ pub(crate) enum State {
     Skipped,
 }
 
+impl State {
+    /// Whether the candidate has been chosen, and has not come to its end.
+    #[inline]
+    pub(crate) const fn is_under_way(self) -> bool {
+        matches!(self, Self::Waiting | Self::InFlight | Self::Overdue)
+    }
+}
+
 const STATE_SHIFT: u32 = 29;
 
 impl Candidate {

@@ -13,6 +13,10 @@ use crate::peers::PeerIndex;
 pub(crate) struct Fetch {
     /// The best first; those of one rank in the order in which they were named.
     places: Vec<Place>,
+    /// How many of them have not been contacted.
+    new: u32,
+    /// How many of them have been chosen, and have not come to an end.
+    under_way: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -23,7 +27,7 @@ struct Place {
 
 impl Fetch {
     pub(crate) fn with_capacity(candidates: usize) -> Self {
-        Self { places: Vec::with_capacity(candidates) }
+        Self { places: Vec::with_capacity(candidates), ..Self::default() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -44,27 +48,30 @@ impl Fetch {
         }
         let position = self.places.partition_point(|place| place.rank <= rank);
         self.places.insert(position, Place { rank, candidate: Candidate::new(peer) });
+        self.new += 1;
         Offer::Taken
     }
 
     pub(crate) fn set_state(&mut self, peer: PeerIndex, state: State) {
         let position = self.position(peer).expect("a contacted candidate keeps its place");
-        self.places[position].candidate.set_state(state);
+        let candidate = &mut self.places[position].candidate;
+        let before = candidate.state();
+        candidate.set_state(state);
+        self.new = self.new + u32::from(state == State::New) - u32::from(before == State::New);
+        self.under_way = self.under_way + u32::from(state.is_under_way()) - u32::from(before.is_under_way());
     }
 
-    /// What to do next, if `has_slot` says of a peer that its source has a free slot.
-    pub(crate) fn next(&self, mut has_slot: impl FnMut(PeerIndex) -> bool) -> Next {
-        let mut under_way = false;
-        for place in &self.places {
-            match place.candidate.state() {
-                State::New if has_slot(place.candidate.peer()) => {
-                    return Next::Contact(place.candidate.peer());
-                }
-                State::New | State::Waiting | State::InFlight | State::Overdue => under_way = true,
-                State::Replied | State::Failed | State::Skipped => {}
+    /// What to do next, if `has_slot` says of a peer that its source has a free slot; without `has_any` none
+    /// has one.
+    pub(crate) fn next(&self, has_any: bool, has_slot: impl Fn(PeerIndex) -> bool) -> Next {
+        if has_any && self.new > 0 {
+            let candidates = self.places.iter().map(|place| place.candidate);
+            let new = candidates.filter(|candidate| candidate.state() == State::New);
+            if let Some(peer) = new.map(Candidate::peer).find(|peer| has_slot(*peer)) {
+                return Next::Contact(peer);
             }
         }
-        if under_way { Next::Wait } else { Next::Exhausted }
+        if self.new + self.under_way > 0 { Next::Wait } else { Next::Exhausted }
     }
 
     pub(crate) fn peers(&self) -> impl Iterator<Item = PeerIndex> + '_ {
@@ -89,11 +96,11 @@ mod tests {
         assert_eq!(fetch.offer(PeerIndex(3), 0, 4), Offer::Known);
         assert_eq!(fetch.offer(PeerIndex(5), 0, 4), Offer::Full);
         let mut order = Vec::new();
-        while let Next::Contact(peer) = fetch.next(|_| true) {
+        while let Next::Contact(peer) = fetch.next(true, |_| true) {
             order.push(peer.0);
             fetch.set_state(peer, State::Replied);
         }
         assert_eq!(order, [3, 1, 2, 4]);
-        assert_eq!(fetch.next(|_| true), Next::Exhausted);
+        assert_eq!(fetch.next(true, |_| true), Next::Exhausted);
     }
 }

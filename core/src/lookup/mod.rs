@@ -54,6 +54,8 @@ pub(crate) struct Work<N: Network> {
     /// Its contacts and lookups, waiting ones included. Those of the usual fan-out and its hedges need no
     /// allocation.
     pub(crate) contacts: SmallVec<[u32; 8]>,
+    /// How many of those wait for their peers.
+    pub(crate) waiting: u32,
     /// Whether it stands in the queue of work to look at.
     pub(crate) is_ready: bool,
     /// When its alarm rings, at or before the earliest timeout of its contacts; and the contact that it was
@@ -273,18 +275,23 @@ impl<N: Network> Work<N> {
     /// What the lane would do next. A route that is at its end stays there.
     pub(crate) fn next(&mut self, lane: Lane, pace: Pace, peers: &PeerTable<N>) -> Next {
         let closest = self.limits.closest;
-        let has_slot = |slots: &Slots, peer| slots.slot(peers.source(peer), pace).is_some();
+        // Where there is one source only, nobody needs to be looked at to know that there is no slot.
+        let of_all = peers.only_source().map(|source| self.slots(lane).slot(source, pace).is_some());
+        let has_any = of_all.unwrap_or(true);
+        let has_slot =
+            |slots: &Slots, peer| of_all.unwrap_or_else(|| slots.slot(peers.source(peer), pace).is_some());
         let Lane(index) = lane;
         if lane == Lane::FETCH {
             let slots = &self.fetch_slots;
-            return self.fetch.next(|peer| has_slot(slots, peer));
+            return self.fetch.next(has_any, |peer| has_slot(slots, peer));
         }
         let RouteLane { route, slots, .. } = &mut self.routes[usize::from(index)];
         let next = match route {
             RouteState::Walk(walk) => {
                 let expected = |peer| pace.typical.map(|typical| peers.expected_in(peer, typical));
                 let waits_for_overdue = pace.typical.is_some();
-                walk.next(closest.into(), |peer| has_slot(slots, peer), expected, waits_for_overdue)
+                let has_slot = |peer| has_slot(slots, peer);
+                walk.next(closest.into(), has_any, has_slot, expected, waits_for_overdue)
             }
             RouteState::Delegated => return Next::Wait,
             RouteState::Ended { converged: true, .. } => return Next::Converged,

@@ -109,15 +109,16 @@ impl Walk {
         self.places[position].candidate.set_state(state);
     }
 
-    /// What to do next, if `has_slot` says of a peer that its source has a free slot. `closest` is k. Of
-    /// the nearest few that are about as near, the one that `expected` says the least of is contacted.
+    /// What to do next, if `has_slot` says of a peer that its source has a free slot; without `has_any` none
+    /// has one. `closest` is k. Of the nearest few that are about as near, the one that `expected` says the least of is contacted.
     ///
     /// The overdue do not keep the walk from asking others in their place. With `waits_for_overdue`, it has
     /// converged when those among the nearest have answered or have been given up, too.
     pub(crate) fn next<O: Ord>(
         &self,
         closest: usize,
-        mut has_slot: impl FnMut(PeerIndex) -> bool,
+        has_any: bool,
+        has_slot: impl Fn(PeerIndex) -> bool,
         expected: impl Fn(PeerIndex) -> O,
         waits_for_overdue: bool,
     ) -> Next {
@@ -126,7 +127,7 @@ impl Walk {
         let mut overdue = false;
         for (position, place) in self.places.iter().enumerate() {
             match place.candidate.state() {
-                State::New if has_slot(place.candidate.peer()) => {
+                State::New if has_any && has_slot(place.candidate.peer()) => {
                     let rest = &self.places[position..];
                     let bits = place.prefix().leading_zeros();
                     let near = rest.iter().take(NEAREST.min(closest - counted));
@@ -136,6 +137,8 @@ impl Walk {
                     let first = near.min_by_key(|peer| expected(*peer));
                     return Next::Contact(first.unwrap_or(place.candidate.peer()));
                 }
+                // Whatever the others are, nobody can be contacted, and this one is waited for.
+                State::New | State::Waiting | State::InFlight if !has_any => return Next::Wait,
                 State::New | State::Waiting | State::InFlight => {
                     counted += 1;
                     pending = true;

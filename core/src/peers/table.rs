@@ -207,6 +207,14 @@ impl<N: Network> PeerTable<N> {
         &self.identities[peer.0 as usize].key
     }
 
+    /// The source of every peer, if there is one only.
+    pub(crate) const fn only_source(&self) -> Option<Source> {
+        match self.sources {
+            Sources::One(source) => Some(source),
+            Sources::Many => None,
+        }
+    }
+
     pub(crate) fn source(&self, peer: PeerIndex) -> Source {
         match self.sources {
             Sources::One(source) => source,
