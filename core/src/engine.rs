@@ -3,6 +3,7 @@
 mod absorb;
 mod contacts;
 mod finish;
+mod offers;
 mod progress;
 #[cfg(feature = "sabotage")]
 mod sabotage;
@@ -109,8 +110,7 @@ impl<N: Network> QueryEngine<N> {
         config.caps.contacts_per_peer = config.caps.contacts_per_peer.max(1);
         let mut ids = ChaCha8Rng::from_seed(seed);
         let hasher = Keyed::new(core::array::from_fn(|_| ids.next_u64()));
-        let peers =
-            PeerTable::new(local, config.caps.peers_max, config.reputation.clone(), hasher, ids.next_u64());
+        let peers = PeerTable::new(local, config.caps.peers_max, &config.reputation, hasher, ids.next_u64());
         let cache = Cache::new(config.cache.clone());
         let sources = config.sources.iter().map(|name| SourceMetrics::new(Arc::clone(name))).collect();
         Self {

@@ -2,14 +2,13 @@
 
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
+use core::hint::black_box;
 use core::time::Duration;
 
 use super::QueryEngine;
-use crate::lookup::{
-    Answers, Contact, Kept, Lane, LiveQuery, Offer, Origin, RouteState, State, Voter, accept,
-};
+use crate::lookup::{Answers, Contact, Kept, Lane, LiveQuery, Origin, State, Voter, accept};
 use crate::network::{Network, Reply};
-use crate::peers::{Named, PeerIndex, Tag};
+use crate::peers::PeerIndex;
 use crate::query::Reason;
 
 /// What became of the items of one reply.
@@ -50,7 +49,12 @@ impl<N: Network> QueryEngine<N> {
     fn touch(&self, slot: u32) {
         let Contact { work, peer, .. } = self.contacts[slot];
         self.peers.touch(peer);
-        self.works[work].touch();
+        let work = &self.works[work];
+        work.touch();
+        for &query in &work.queries {
+            let LiveQuery { results, by_source, .. } = &self.queries[query];
+            black_box((*results, by_source.len()));
+        }
     }
 
     /// Takes in what a lookup has found so far.
@@ -194,71 +198,13 @@ impl<N: Network> QueryEngine<N> {
         u32::try_from(withheld).unwrap_or(u32::MAX)
     }
 
-    /// Makes candidates of those that a reply names; true if the work has ended by it. `by` is the peer whose
-    /// reply it is, if it is no lookup's.
-    fn offer_all(
-        &mut self,
-        work: u32,
-        lane: Lane,
-        by: Option<&N::Peer>,
-        closer: Vec<N::Peer>,
-        providers: Vec<N::Peer>,
-    ) -> bool {
-        let is_walk = lane != Lane::FETCH
-            && matches!(self.works[work].routes[usize::from(lane.0)].route, RouteState::Walk(_));
-        if is_walk {
-            self.offer_some(work, lane, closer, self.config.caps.closer_per_reply);
-        }
-        if self.works[work].fetch_providers {
-            self.offer_providers(work, lane, by, providers);
-        }
-        self.give_elected_by_name(work)
-    }
-
-    /// Offers peers to a lane.
-    fn offer_some(&mut self, work: u32, lane: Lane, mut peers: Vec<N::Peer>, read_max: usize) {
-        let over = peers.len().saturating_sub(read_max);
-        self.count_dropped(work, over);
-        peers.truncate(read_max);
-        let tags = self.peers.tags(&peers);
-        for (peer, tag) in peers.iter().zip(tags) {
-            self.offer(work, lane, peer, tag, Named::ByReply);
-        }
-    }
-
-    /// Offers to the fetch lane the providers that a reply in some lane has named, `by` whom.
-    fn offer_providers(&mut self, work: u32, lane: Lane, by: Option<&N::Peer>, mut providers: Vec<N::Peer>) {
-        let read_max = self.config.caps.providers_per_reply;
-        if !self.works[work].is_disjoint {
-            return self.offer_some(work, Lane::FETCH, providers, read_max);
-        }
-        self.count_dropped(work, providers.len().saturating_sub(read_max));
-        providers.truncate(read_max);
-        let by = by.filter(|_| lane == Lane::FETCH).map(|by| self.voter(by));
-        let tags = self.peers.tags(&providers);
-        for (peer, tag) in providers.iter().zip(tags) {
-            let voter = self.voter(peer);
-            let candidates = self.works[work].fetch.len();
-            let is_candidate = self.offer(work, Lane::FETCH, peer, tag, Named::ByReply);
-            let is_new = self.works[work].fetch.len() > candidates;
-            if let Answers::Held(ballot) = &mut self.works[work].answers
-                && is_candidate
-            {
-                match by {
-                    Some(by) => ballot.refer(voter, by, is_new),
-                    None => ballot.name(voter, lane),
-                }
-            }
-        }
-    }
-
-    fn voter(&self, peer: &N::Peer) -> Voter {
+    pub(super) fn voter(&self, peer: &N::Peer) -> Voter {
         Voter::Peer(self.hasher.hash_one(peer))
     }
 
     /// Gives what is agreed on since routes have named those that gave it; true if the work has ended by
     /// it.
-    fn give_elected_by_name(&mut self, work: u32) -> bool {
+    pub(super) fn give_elected_by_name(&mut self, work: u32) -> bool {
         while let Answers::Held(ballot) = &mut self.works[work].answers
             && let Some(place) = ballot.elected_by_name()
         {
@@ -270,64 +216,7 @@ impl<N: Network> QueryEngine<N> {
         false
     }
 
-    /// Makes a peer a candidate of a lane, if there is room and it is not the local one. Whether it is one
-    /// now.
-    pub(super) fn offer(&mut self, work: u32, lane: Lane, peer: &N::Peer, tag: Tag, named: Named) -> bool {
-        if lane == Lane::FETCH && self.works[work].fetch.len() >= self.config.caps.candidates_max {
-            // Not worth a place in the table.
-            let known = self.peers.find_tagged(peer, tag);
-            let is_candidate = known.is_some_and(|peer| self.works[work].fetch.is_candidate(peer));
-            let is_local = known == Some(PeerIndex::LOCAL);
-            self.count_dropped(work, usize::from(!is_candidate && !is_local));
-            return is_candidate;
-        }
-        let Some(peer) = self.peers.intern_tagged(self.now, peer, tag) else {
-            self.metrics.peers_refused += 1;
-            self.count_dropped(work, 1);
-            return false;
-        };
-        if peer == PeerIndex::LOCAL {
-            return false;
-        }
-        let offer = self.offer_known(work, lane, peer, named);
-        match offer {
-            Offer::Taken => self.peers.hold(peer),
-            Offer::TakenFor(other) => {
-                self.peers.hold(peer);
-                self.peers.release(other);
-                self.count_dropped(work, 1);
-            }
-            Offer::Known => {}
-            Offer::Full => self.count_dropped(work, 1),
-        }
-        offer != Offer::Full
-    }
-
-    fn offer_known(&mut self, work: u32, lane: Lane, peer: PeerIndex, named: Named) -> Offer {
-        let may_hold = self.peers.may_hold(peer, named);
-        let candidates_max = self.config.caps.candidates_max;
-        #[cfg(feature = "sabotage")]
-        let candidates_max = self.spoil_candidates_max(candidates_max);
-        let Self { works, peers, metrics, .. } = self;
-        // Who may hold no more peers may still have a better one in the place of one that it has.
-        let room = |len: usize| if may_hold { candidates_max } else { len.min(candidates_max) };
-        let work = &mut works[work];
-        let offer = if lane == Lane::FETCH {
-            work.fetch.offer(peer, peers.rank(self.now, peer), room(work.fetch.len()))
-        } else if work.is_disjoint && work.is_owned(lane, peer, peers) {
-            Offer::Known
-        } else if let RouteState::Walk(walk) = &mut work.routes[usize::from(lane.0)].route {
-            walk.offer(peer, peers, room(walk.len()))
-        } else {
-            Offer::Known
-        };
-        if !may_hold && matches!(offer, Offer::TakenFor(_) | Offer::Full) {
-            metrics.peers_refused += 1;
-        }
-        offer
-    }
-
-    fn count_dropped(&mut self, work: u32, dropped: usize) {
+    pub(super) fn count_dropped(&mut self, work: u32, dropped: usize) {
         self.works[work].counts.all.dropped += u32::try_from(dropped).unwrap_or(u32::MAX);
         self.metrics.dropped += dropped as u64;
     }

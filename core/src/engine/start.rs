@@ -183,10 +183,7 @@ impl<N: Network> QueryEngine<N> {
         candidates.push((Lane::FETCH, query.peers));
         let work = self.works.insert(work);
         for (lane, peers) in candidates {
-            let tags = self.peers.tags(&peers);
-            for (peer, tag) in peers.iter().zip(tags) {
-                self.offer(work, lane, peer, tag, Named::ByAsker);
-            }
+            self.offer_named(work, lane, &peers, Named::ByAsker);
         }
         work
     }

@@ -4,6 +4,7 @@
 //! is at hand: to rank all that wait whenever a slot is free would read the whole table of peers.
 
 use alloc::vec::Vec;
+use core::hint::black_box;
 
 use super::candidate::{Candidate, Next, State};
 use super::walk::Offer;
@@ -39,13 +40,19 @@ impl Fetch {
     }
 
     /// Offers a peer of this rank (0 is the best) as a candidate.
-    pub(crate) fn offer(&mut self, peer: PeerIndex, rank: u32, candidates_max: usize) -> Offer {
+    pub(crate) fn offer(
+        &mut self,
+        peer: PeerIndex,
+        rank: impl FnOnce() -> u32,
+        candidates_max: usize,
+    ) -> Offer {
         if self.position(peer).is_some() {
             return Offer::Known;
         }
         if self.places.len() >= candidates_max {
             return Offer::Full;
         }
+        let rank = rank();
         let position = self.places.partition_point(|place| place.rank <= rank);
         self.places.insert(position, Place { rank, candidate: Candidate::new(peer) });
         self.new += 1;
@@ -78,6 +85,12 @@ impl Fetch {
         self.places.iter().map(|place| place.candidate.peer())
     }
 
+    /// Loads all candidates at once.
+    pub(crate) fn touch(&self) {
+        const LINE: usize = 64 / size_of::<Place>();
+        self.places.iter().step_by(LINE).for_each(|place| _ = black_box(place.rank));
+    }
+
     fn position(&self, peer: PeerIndex) -> Option<usize> {
         self.places.iter().position(|place| place.candidate.peer() == peer)
     }
@@ -91,10 +104,10 @@ mod tests {
     fn the_best_ranked_is_asked_first_and_equals_in_the_order_they_were_named() {
         let mut fetch = Fetch::default();
         for (peer, rank) in [(1, 5), (2, 5), (3, 0), (4, 9)] {
-            assert_eq!(fetch.offer(PeerIndex(peer), rank, 4), Offer::Taken);
+            assert_eq!(fetch.offer(PeerIndex(peer), || rank, 4), Offer::Taken);
         }
-        assert_eq!(fetch.offer(PeerIndex(3), 0, 4), Offer::Known);
-        assert_eq!(fetch.offer(PeerIndex(5), 0, 4), Offer::Full);
+        assert_eq!(fetch.offer(PeerIndex(3), || 0, 4), Offer::Known);
+        assert_eq!(fetch.offer(PeerIndex(5), || 0, 4), Offer::Full);
         let mut order = Vec::new();
         while let Next::Contact(peer) = fetch.next(true, |_| true) {
             order.push(peer.0);

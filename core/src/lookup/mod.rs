@@ -12,6 +12,7 @@ mod walk;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::hint::black_box;
 use core::time::Duration;
 
 use smallvec::SmallVec;
@@ -323,9 +324,14 @@ impl<N: Network> Work<N> {
         (0..routes).map(Lane).chain([Lane::FETCH])
     }
 
-    /// Loads its candidates.
+    /// Loads its own lines, wherever the compiler has put what, and its candidates.
     pub(crate) fn touch(&self) {
-        self.routes.iter().filter_map(|lane| lane.route.walk()).for_each(Walk::touch);
+        let Self { routes, fetch_slots, answers, limits, counts, queries, contacts, alarm, .. } = self;
+        black_box((counts.all.contacted, counts.all.barred, limits.fan_out, alarm.0, alarm.1));
+        black_box((contacts.len(), queries.len(), fetch_slots.has_expected()));
+        black_box(matches!(answers, Answers::Held(_)));
+        routes.iter().filter_map(|lane| lane.route.walk()).for_each(Walk::touch);
+        self.fetch.touch();
     }
 
     /// Every candidate of every lane.

@@ -88,19 +88,17 @@ impl Walk {
     ) -> Offer {
         let prefix = peers.key(peer).distance_prefix(&self.target);
         let Err(position) = self.find(peer, prefix, peers) else { return Offer::Known };
-        let mut offer = Offer::Taken;
-        if self.places.len() >= candidates_max {
-            let farthest_new = self.places.iter().rposition(|place| place.candidate.state() == State::New);
-            match farthest_new {
-                Some(out) if out >= position => {
-                    offer = Offer::TakenFor(self.places.remove(out).candidate.peer());
-                }
-                _ => return Offer::Full,
-            }
-        }
         let place = Place { prefix: [prefix as u32, (prefix >> 32) as u32], candidate: Candidate::new(peer) };
-        self.places.insert(position, place);
-        offer
+        if self.places.len() < candidates_max {
+            self.places.insert(position, place);
+            return Offer::Taken;
+        }
+        let farthest_new = self.places.iter().rposition(|place| place.candidate.state() == State::New);
+        let Some(out) = farthest_new.filter(|out| *out >= position) else { return Offer::Full };
+        let other = self.places[out].candidate.peer();
+        self.places.copy_within(position..out, position + 1);
+        self.places[position] = place;
+        Offer::TakenFor(other)
     }
 
     pub(crate) fn set_state<N: Network>(&mut self, peer: PeerIndex, state: State, peers: &PeerTable<N>) {

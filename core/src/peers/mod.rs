@@ -5,5 +5,4 @@ mod reputation;
 mod response_time;
 mod table;
 
-pub(crate) use index::Tag;
-pub(crate) use table::{Named, PeerIndex, PeerTable};
+pub(crate) use table::{Named, PeerIndex, PeerTable, Sighting};

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use smallvec::SmallVec;
 
 use super::index::{PlaceIndex, Tag};
-use super::reputation::{Reputation, STRANGER};
+use super::reputation::{Reputation, Rules, STRANGER};
 use super::response_time::ResponseTime;
 use crate::arena::NONE;
 use crate::config::ReputationConfig;
@@ -48,10 +48,17 @@ pub(crate) struct PeerTable<N: Network> {
     index: PlaceIndex,
     idle: Vec<u32>,
     hasher: Keyed,
-    config: ReputationConfig,
+    rules: Rules,
     peers_max: usize,
     draw: u64,
     sources: Sources,
+}
+
+/// Where a peer of a reply was seen, or another with its tag.
+#[derive(Clone, Copy)]
+pub(crate) struct Sighting {
+    tag: Tag,
+    place: u32,
 }
 
 #[repr(align(64))]
@@ -110,7 +117,7 @@ impl<N: Network> PeerTable<N> {
     pub(crate) fn new(
         local: N::Peer,
         peers_max: usize,
-        config: ReputationConfig,
+        config: &ReputationConfig,
         hasher: Keyed,
         seed: u64,
     ) -> Self {
@@ -121,7 +128,7 @@ impl<N: Network> PeerTable<N> {
             index: PlaceIndex::new(),
             idle: Vec::new(),
             hasher,
-            config,
+            rules: Rules::of(config),
             // One more for the local peer, and no more than an index can name.
             peers_max: peers_max.saturating_add(1).min(PeerIndex::MAX as usize),
             draw: seed,
@@ -143,11 +150,12 @@ impl<N: Network> PeerTable<N> {
         }
     }
 
-    /// The same for a peer whose tag is known. Most are known: only a new one is copied.
-    pub(crate) fn intern_tagged(&mut self, now: Time, peer: &N::Peer, tag: Tag) -> Option<PeerIndex> {
-        match self.find_tagged(peer, tag) {
+    /// The same for a peer that has been looked for. Most are known: only a new one is copied.
+    #[inline]
+    pub(crate) fn intern_seen(&mut self, now: Time, peer: &N::Peer, seen: Sighting) -> Option<PeerIndex> {
+        match self.find_seen(peer, seen) {
             Some(known) => Some(known),
-            None => self.insert(now, peer.clone(), tag),
+            None => self.insert(now, peer.clone(), seen.tag),
         }
     }
 
@@ -155,16 +163,18 @@ impl<N: Network> PeerTable<N> {
         Tag::of(self.hasher.hash_one(peer))
     }
 
-    /// The tags of the peers of one reply, that they may be interned by. Looks all of them up at once:
-    /// one after the other each would be waited for, and in a large table that is most of the work.
-    pub(crate) fn tags(&self, peers: &[N::Peer]) -> SmallVec<[Tag; 20]> {
-        let tags: SmallVec<[Tag; 20]> = peers.iter().map(|peer| self.tag(peer)).collect();
-        self.index.touch(tags.iter().copied());
-        for tag in &tags {
-            let place = self.index.find(*tag, |_| true).unwrap_or(PeerIndex::LOCAL.0);
-            black_box(self.identities[place as usize].holders);
+    /// Looks for all peers of one reply at once, before each is interned: one after the other each would be
+    /// waited for, and in a large table that is most of the work.
+    pub(crate) fn look_for(&self, peers: &[N::Peer]) -> SmallVec<[Sighting; 20]> {
+        let unseen = |peer| Sighting { tag: self.tag(peer), place: PeerIndex::LOCAL.0 };
+        let mut sightings: SmallVec<[Sighting; 20]> = peers.iter().map(unseen).collect();
+        self.index.touch(sightings.iter().map(|seen| seen.tag));
+        for (seen, peer) in sightings.iter_mut().zip(peers) {
+            seen.place = self.index.find(seen.tag, |_| true).unwrap_or(PeerIndex::LOCAL.0);
+            let Identity { peer: other, holders, .. } = &self.identities[seen.place as usize];
+            black_box((*holders, other == peer));
         }
-        tags
+        sightings
     }
 
     /// Keeps a peer from being forgotten until it is released as often as it was held.
@@ -197,6 +207,13 @@ impl<N: Network> PeerTable<N> {
     /// The index of a peer that is known already, by its tag.
     pub(crate) fn find_tagged(&self, peer: &N::Peer, tag: Tag) -> Option<PeerIndex> {
         self.index.find(tag, |place| self.identities[place as usize].peer == *peer).map(PeerIndex)
+    }
+
+    /// The index of a peer that has been looked for, if it is known now.
+    #[inline]
+    pub(crate) fn find_seen(&self, peer: &N::Peer, Sighting { tag, place }: Sighting) -> Option<PeerIndex> {
+        let is_there = self.identities[place as usize].peer == *peer;
+        if is_there { Some(PeerIndex(place)) } else { self.find_tagged(peer, tag) }
     }
 
     pub(crate) fn peer(&self, peer: PeerIndex) -> &N::Peer {
@@ -238,10 +255,10 @@ impl<N: Network> PeerTable<N> {
 
     fn report(&self, now: Time, place: usize) -> PeerReport<N::Peer> {
         let Standing { reputation, response_time, .. } = &self.standings[place];
-        let [successes_milli, failures_milli, invalid_milli] = reputation.counts_milli(now, &self.config);
+        let [successes_milli, failures_milli, invalid_milli] = reputation.counts_milli(now, &self.rules);
         PeerReport {
             peer: self.identities[place].peer.clone(),
-            score: reputation.score(now, &self.config),
+            score: reputation.score(now, &self.rules),
             successes_milli,
             failures_milli,
             invalid_milli,
@@ -261,7 +278,7 @@ impl<N: Network> PeerTable<N> {
             if reputation.is_blank() && !is_barred {
                 continue;
             }
-            let (score, known) = reputation.standing(now, &self.config);
+            let (score, known) = reputation.standing(now, &self.rules);
             if is_barred || score < STRANGER {
                 worst.offer((!is_barred, score, Reverse(known), place));
             }
@@ -280,7 +297,8 @@ impl<N: Network> PeerTable<N> {
 
     /// Loads the peer's lines.
     pub(crate) fn touch(&self, peer: PeerIndex) {
-        black_box((self.identities[peer.0 as usize].holders, self.standings[peer.0 as usize].in_flight));
+        let Identity { key, holders, .. } = &self.identities[peer.0 as usize];
+        black_box((key.as_bytes()[0], *holders, self.standings[peer.0 as usize].in_flight));
     }
 
     fn standing(&self, peer: PeerIndex) -> &Standing {
@@ -331,7 +349,7 @@ impl<N: Network> PeerTable<N> {
         drawn.iter().for_each(|index| self.touch(PeerIndex(*index)));
         let mut least: Option<(u64, u32)> = None;
         for index in drawn {
-            let evidence = self.standings[index as usize].reputation.evidence(now, &self.config);
+            let evidence = self.standings[index as usize].reputation.evidence(now, &self.rules);
             if least.is_none_or(|(least, _)| evidence < least) {
                 least = Some((evidence, index));
             }
@@ -367,21 +385,21 @@ impl<N: Network> PeerTable<N> {
 /// What a peer has done.
 impl<N: Network> PeerTable<N> {
     pub(crate) fn record_reply(&mut self, now: Time, peer: PeerIndex, response_time: Duration) {
-        self.standings[peer.0 as usize].reputation.success(now, &self.config);
+        self.standings[peer.0 as usize].reputation.success(now, &self.rules);
         self.standings[peer.0 as usize].response_time.observe(response_time);
     }
 
     pub(crate) fn record_failure(&mut self, now: Time, peer: PeerIndex) {
-        self.standings[peer.0 as usize].reputation.failure(now, &self.config);
+        self.standings[peer.0 as usize].reputation.failure(now, &self.rules);
     }
 
     /// Counts an invalid answer; true if that bars the peer.
     pub(crate) fn record_invalid(&mut self, now: Time, peer: PeerIndex) -> bool {
-        self.standings[peer.0 as usize].reputation.invalid(now, &self.config)
+        self.standings[peer.0 as usize].reputation.invalid(now, &self.rules)
     }
 
     pub(crate) fn bar(&mut self, now: Time, peer: PeerIndex) {
-        self.standings[peer.0 as usize].reputation.bar(now, &self.config);
+        self.standings[peer.0 as usize].reputation.bar(now, &self.rules);
     }
 
     pub(crate) fn record_given_up(&mut self, peer: PeerIndex, waited: Duration) {
@@ -420,7 +438,7 @@ impl<N: Network> PeerTable<N> {
         let tenths = entry.response_time.smoothed().map_or(TENTHS_MAX, |time| {
             u32::try_from(time.as_micros() / 100).unwrap_or(TENTHS_MAX).min(TENTHS_MAX)
         });
-        u32::from(1000 - entry.reputation.score(now, &self.config)) << 20 | tenths
+        u32::from(1000 - entry.reputation.score(now, &self.rules)) << 20 | tenths
     }
 }
 
@@ -448,7 +466,7 @@ mod tests {
     use crate::doc::Library;
 
     fn table(peers_max: usize) -> PeerTable<Library> {
-        PeerTable::new("me".to_string(), peers_max, ReputationConfig::default(), Keyed::new([1, 2, 3, 4]), 3)
+        PeerTable::new("me".to_string(), peers_max, &ReputationConfig::default(), Keyed::new([1, 2, 3, 4]), 3)
     }
 
     fn find(table: &PeerTable<Library>, name: &str) -> Option<PeerIndex> {

@@ -15,7 +15,7 @@ impl<N: Network> PeerTable<N> {
     pub(crate) fn export(&self, now: Time) -> Vec<PeerState<N::Peer>> {
         let all = self.identities.iter().zip(&self.standings).skip(1);
         let states = all.map(|(Identity { peer, .. }, Standing { reputation, response_time, .. })| {
-            let [successes, failures, invalid] = reputation.export(now, &self.config);
+            let [successes, failures, invalid] = reputation.export(now, &self.rules);
             let (smoothed_us, variation_us) = response_time.export();
             let barred_for = reputation.barred_for(now).unwrap_or(Duration::ZERO);
             let peer = peer.clone();
@@ -35,9 +35,9 @@ impl<N: Network> PeerTable<N> {
         for state in states {
             let barred_for = state.barred_for.saturating_sub(away);
             let counts = [state.successes, state.failures, state.invalid];
-            let reputation = Reputation::restored(now, counts, barred_for, away, &self.config);
+            let reputation = Reputation::restored(now, counts, barred_for, away, &self.rules);
             let response_time = ResponseTime::restored(state.smoothed_us, state.variation_us);
-            let [successes, failures, invalid] = reputation.export(now, &self.config);
+            let [successes, failures, invalid] = reputation.export(now, &self.rules);
             if !is_known(&PeerState { successes, failures, invalid, barred_for, ..state.clone() }) {
                 restored.peers_forgotten += 1;
                 continue;
