@@ -28,7 +28,9 @@ use crate::config::EngineConfig;
 use crate::hash::Keyed;
 use crate::lookup::{Contact, LiveQuery, Phase, Work};
 use crate::network::{Failure, LookupTotals, Network, Reply};
-use crate::output::{Found, Output, RequestId};
+#[cfg(feature = "futures")]
+use crate::output::Found;
+use crate::output::{Output, RequestId};
 use crate::pacing::Conditions;
 use crate::peers::{PeerIndex, PeerTable};
 use crate::query::{QueryId, QueryStats, Reason};
