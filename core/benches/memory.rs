@@ -7,7 +7,6 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 
 use common::{Bulky, CANDIDATES, Lane, Loaded, Peers, Slim, Timeouts};
-use dragnet_core::{QueryId, RequestId};
 
 #[expect(dead_code, reason = "the bench of the events uses the rest")]
 mod common;
@@ -42,9 +41,7 @@ fn measure<N: Peers>(live: usize, lane: Lane) -> [usize; 2] {
 
     let before = Region::new(ALLOCATOR);
     loaded.refill();
-    let beside = loaded.in_flight.capacity() * size_of::<RequestId>()
-        + loaded.queries.capacity() * size_of::<QueryId>();
-    [(held(&before) - beside) / live, peers / known]
+    [(held(&before) - loaded.kept_by_bench()) / live, peers / known]
 }
 
 /// Bytes allocated in the region and not freed since.

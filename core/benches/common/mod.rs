@@ -1,20 +1,32 @@
 //! Engines full of live queries, and what is done to them.
+//!
+//! What an input costs depends on how old the queries are: how many candidates they have, and how many of their
+//! contacts are overdue. So every engine is brought to the same mix, however many queries live ([`Mix`] says
+//! which). It is filled as it goes on living later: for every [`REPLIES_MEAN`] replies one query begins, first in a
+//! free place and then in the place of one drawn at random. By both rules a query has had so many replies in
+//! the mean, and few have had several times as many. Who answers next is drawn from all that are asked, and
+//! time passes so that an answer takes 100 ms in the mean, or about half of that, as queries end before.
+//! Whatever is measured, [`Loaded`] lives on before the next time until the mix is as it was.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
 
 use dragnet_core::{
     CacheConfig, CachePolicy, Caps, EngineConfig, Key, Output, Query, QueryConfig, QueryEngine, QueryId,
     Reply, RequestId, Route, Time,
 };
+use hashbrown::HashSet;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
+#[allow(unused_imports, reason = "each bench uses some of these")]
+pub(crate) use life::Mix;
 #[allow(unused_imports, reason = "each bench uses some of these")]
 pub(crate) use networks::{Answer, Bulky, Peers, Slim};
 #[allow(unused_imports, reason = "each bench uses some of these")]
 pub(crate) use operations::{Input, Operation};
 
+mod life;
 mod networks;
 mod operations;
 
@@ -44,21 +56,27 @@ impl Timeouts {
 
     fn config(self) -> QueryConfig {
         let is_adaptive = self == Self::Adaptive;
-        QueryConfig::default().with_adaptive_timeout(is_adaptive).with_adaptive_fan_out(is_adaptive)
+        let config = QueryConfig::default();
+        let config = config.with_adaptive_timeout(is_adaptive).with_adaptive_fan_out(is_adaptive);
+        if is_adaptive { config } else { config.with_soft_timeout(SOFT_TIMEOUT) }
     }
 }
 
 /// An engine with live queries and the contacts that they have in flight.
 pub(crate) struct Loaded<N: Peers> {
     pub(crate) engine: QueryEngine<N>,
-    pub(crate) in_flight: VecDeque<RequestId>,
-    /// Of those, the ones that are no longer.
-    released: BTreeSet<RequestId>,
-    /// Those that were started, the oldest first; some may have ended.
-    pub(crate) queries: VecDeque<QueryId>,
     pub(crate) now: Time,
     pub(crate) pool: Vec<N::Peer>,
-    pub(crate) rng: ChaCha8Rng,
+    in_flight: Vec<(RequestId, QueryId)>,
+    /// Of those, the ones that are no longer.
+    released: HashSet<RequestId, BuildHasherDefault<DefaultHasher>>,
+    /// Those that were started; some may have ended.
+    queries: Vec<QueryId>,
+    /// What the engine has said and was not looked at yet: that is not to be measured.
+    outputs: Vec<Output<N>>,
+    /// What is owed to the mix.
+    debts: life::Debts,
+    rng: ChaCha8Rng,
     live: usize,
     lane: Lane,
     timeouts: Timeouts,
@@ -68,24 +86,46 @@ pub(crate) struct Loaded<N: Peers> {
 
 /// Candidates of each query.
 pub(crate) const CANDIDATES: usize = 20;
-/// The most queries that are started beyond those that live.
-const MORE_MAX: usize = 1 << 12;
+/// The replies that a live query has had, in the mean.
+const REPLIES_MEAN: i64 = 4;
+/// What one contact in twenty takes longer than.
+const SOFT_TIMEOUT: Duration = Duration::from_millis(160);
+/// How often each peer of the pool has answered before the first query: what is known of it is settled then.
+const REPLIES_PER_PEER: usize = 5;
+/// The most inputs that are measured in a row: their replies lie in the cache, as what was just read does.
+const BATCH_MAX: usize = 1 << 8;
+/// Peers of a small network; in a larger one there are as many as live queries.
+const PEERS_MIN: usize = 10_000;
 /// Questions whose answers are kept, for those that ask them.
 const KEPT: u64 = 10_000;
 
 impl<N: Peers> Loaded<N> {
+    /// An engine that has lived for a while. Its table of peers is full, the third of it that the queries refer
+    /// to and two thirds of idle ones: a new peer takes the place of one of those, and no table grows any more.
     pub(crate) fn new(live: usize, lane: Lane, timeouts: Timeouts) -> Self {
         let mut loaded = Self::knowing_all(live, lane, timeouts);
-        loaded.refill();
+        for _ in 0..(2 * loaded.pool.len()).div_ceil(CANDIDATES) {
+            let strangers = loaded.strangers(CANDIDATES);
+            loaded.introduce(strangers);
+        }
+        (0..REPLIES_PER_PEER).for_each(|_| loaded.ask_all());
+        if lane == Lane::Fetch {
+            loaded.keep_answers();
+        }
+        loaded.live_on();
+        // What has begun with the filling has ended.
+        loaded.live_for(loaded.pool.len());
         loaded
     }
 
     /// Room for so many queries, and every peer of the pool known.
     pub(crate) fn knowing_all(live: usize, lane: Lane, timeouts: Timeouts) -> Self {
-        let pool_size = live.max(10_000);
-        // Room for every candidate that the queries can have, or what is measured is a refusal.
-        let peers_max = (live * 160).max(pool_size * 4);
-        let caps = Caps { queries_max: live + MORE_MAX, peers_max, ..Caps::default() };
+        let pool_size = live.max(PEERS_MIN);
+        let caps = Caps {
+            queries_max: (live + BATCH_MAX).max(pool_size / CANDIDATES),
+            peers_max: 3 * pool_size,
+            ..Caps::default()
+        };
         let cache = CacheConfig {
             entries_max: KEPT as usize,
             bytes_max: usize::MAX,
@@ -95,49 +135,69 @@ impl<N: Peers> Loaded<N> {
         let config = EngineConfig::default().with_caps(caps).with_cache(cache);
         let mut loaded = Self {
             engine: QueryEngine::new(config, N::peer(u64::MAX), [1; 32]),
-            in_flight: VecDeque::new(),
-            released: BTreeSet::new(),
-            queries: VecDeque::new(),
             now: Time::from_millis(1_000),
             pool: (0..pool_size as u64).map(N::peer).collect(),
+            in_flight: Vec::new(),
+            released: HashSet::default(),
+            queries: Vec::new(),
+            outputs: Vec::new(),
+            debts: life::Debts::default(),
             rng: ChaCha8Rng::seed_from_u64(7),
             live,
             lane,
             timeouts,
             stranger: 1 << 40,
         };
-        for peer in &loaded.pool {
-            let query = Query::new(0)
-                .fetch_from([peer.clone()])
-                .config(QueryConfig::default().with_timeout(Duration::from_nanos(1)));
-            let id = loaded.engine.start(loaded.now, query).expect("there is room");
-            loaded.engine.cancel(loaded.now, id);
-            while loaded.engine.poll_output().is_some() {}
-        }
+        let pool = std::mem::take(&mut loaded.pool);
+        pool.chunks(CANDIDATES).for_each(|peers| loaded.introduce(peers.to_vec()));
+        loaded.pool = pool;
         loaded
     }
 
-    /// Asks and is answered, so that so many items are kept of each of [`KEPT`] questions.
-    pub(crate) fn keep_answers(&mut self, items: u64) {
+    /// Starts as many queries as are to live, none of which has had a reply.
+    pub(crate) fn refill(&mut self) {
+        while self.engine.live() < self.live {
+            self.begin_one();
+        }
+    }
+
+    /// Bytes of the lists that the bench keeps beside the engine.
+    pub(crate) fn kept_by_bench(&self) -> usize {
+        self.in_flight.capacity() * size_of::<(RequestId, QueryId)>()
+            + self.queries.capacity() * size_of::<QueryId>()
+            + self.outputs.capacity() * size_of::<Output<N>>()
+    }
+
+    /// Makes the engine know peers, which no query refers to afterwards.
+    fn introduce(&mut self, peers: Vec<N::Peer>) {
+        let config = QueryConfig::default().with_timeout(Duration::from_nanos(1));
+        let query = Query::new(0).fetch_from(peers).config(config);
+        let id = self.engine.start(self.now, query).expect("there is room");
+        self.engine.cancel(self.now, id);
+        while self.engine.poll_output().is_some() {}
+    }
+
+    /// Asks and is answered, so that an item is kept for each of [`KEPT`] questions.
+    fn keep_answers(&mut self) {
         let config = QueryConfig::default().with_cache(CachePolicy::Refresh).with_max_results(1_000);
         for number in 0..KEPT {
             // One whom nobody else asks, so that no contact has to wait.
             let peers = [N::peer(u64::MAX - 1)];
-            self.start(self.to(number).fetch_from(peers).config(config.clone()));
-            self.queries.pop_back();
-            let request = self.in_flight.pop_back().expect("the peer is asked");
-            self.reply(request, Reply::with_items((0..items).map(Answer).collect()));
+            let query = question(number).fetch_from(peers).config(config.clone());
+            self.engine.start(self.now, query).expect("there is room");
+            while let Some(output) = self.engine.poll_output() {
+                if let Output::Contact { request, .. } = output {
+                    self.now = self.now + life::RESPONSE_TIME;
+                    self.engine.handle_reply(self.now, request, Reply::with_items(vec![Answer(0)]));
+                }
+            }
         }
     }
 
-    fn to(&self, number: u64) -> Query<N> {
-        Query::new(number).route(Route::walk(Key::of(&number.to_le_bytes())))
-    }
-
     /// One with [`CANDIDATES`] candidates.
-    pub(crate) fn query(&mut self) -> Query<N> {
+    fn query(&mut self) -> Query<N> {
         let peers = self.draw(CANDIDATES);
-        let request = self.rng.next_u64();
+        let request = KEPT + self.rng.next_u64() / 2;
         let config = self.timeouts.config().with_timeout(Duration::from_secs(10)).with_max_results(1_000);
         let query = Query::new(request).config(config);
         match self.lane {
@@ -146,80 +206,27 @@ impl<N: Peers> Loaded<N> {
         }
     }
 
+    /// One that has been answered and whose answer is kept.
+    fn kept_question(&mut self) -> Query<N> {
+        let config = QueryConfig::default()
+            .with_cache(CachePolicy::Fresh)
+            .with_timeout(Duration::from_secs(10))
+            .with_max_results(1);
+        question(self.rng.next_u64() % KEPT).config(config)
+    }
+
     /// So many peers of the pool.
-    pub(crate) fn draw(&mut self, count: usize) -> Vec<N::Peer> {
+    fn draw(&mut self, count: usize) -> Vec<N::Peer> {
         (0..count).map(|_| self.pool[self.rng.next_u64() as usize % self.pool.len()].clone()).collect()
     }
 
-    /// Starts as many queries as are to live.
-    pub(crate) fn refill(&mut self) {
-        while self.engine.live() < self.live {
-            let query = self.query();
-            self.start(query);
-        }
+    /// So many peers that nobody has heard of.
+    fn strangers(&mut self, count: usize) -> Vec<N::Peer> {
+        self.stranger += count as u64;
+        (self.stranger - count as u64..self.stranger).map(N::peer).collect()
     }
+}
 
-    /// Cancels the latest queries until no more live than should.
-    fn trim(&mut self) {
-        while self.engine.live() > self.live {
-            let query = self.queries.pop_back().expect("every live query is listed");
-            self.cancel(query);
-        }
-    }
-
-    /// Takes up to so many of the contacts in flight: at random, of the older half.
-    fn take_in_flight(&mut self, count: usize) -> Vec<RequestId> {
-        // The others are answered when there are new ones among them.
-        let count = count.min(self.in_flight.len() / 4);
-        let mut taken = Vec::with_capacity(count);
-        while taken.len() < count && !self.in_flight.is_empty() {
-            let drawn = self.rng.next_u64() as usize % self.in_flight.len().div_ceil(2);
-            let request = self.in_flight.swap_remove_front(drawn).expect("drawn from those there are");
-            if !self.released.remove(&request) {
-                taken.push(request);
-            }
-        }
-        taken
-    }
-
-    /// Time passes so fast that an answer takes 100 ms in the mean, however many are under way; and hardly
-    /// where none comes, or all that are under way would soon be overdue.
-    fn pass(&mut self, is_answer: bool) {
-        let nanos = if is_answer { 100_000_000 / (self.in_flight.len() as u64).max(1) } else { 1 };
-        self.now = self.now + Duration::from_nanos(nanos);
-    }
-
-    pub(crate) fn start(&mut self, query: Query<N>) {
-        self.pass(false);
-        let id = self.engine.start(self.now, query).expect("there is room");
-        self.queries.push_back(id);
-        self.drain();
-    }
-
-    fn cancel(&mut self, query: QueryId) {
-        self.pass(false);
-        self.engine.cancel(self.now, query);
-        self.drain();
-    }
-
-    pub(crate) fn reply(&mut self, request: RequestId, reply: Reply<N>) {
-        self.pass(true);
-        self.engine.handle_reply(self.now, request, reply);
-        self.drain();
-    }
-
-    fn tick(&mut self) {
-        self.engine.handle_tick(self.now);
-        self.drain();
-    }
-
-    fn drain(&mut self) {
-        while let Some(output) = self.engine.poll_output() {
-            match output {
-                Output::Contact { request, .. } => self.in_flight.push_back(request),
-                Output::Release { request } => _ = self.released.insert(request),
-                _ => {}
-            }
-        }
-    }
+fn question<N: Peers>(number: u64) -> Query<N> {
+    Query::new(number).route(Route::walk(Key::of(&number.to_le_bytes())))
 }

@@ -1,12 +1,11 @@
 //! The hot paths, one by one: what is made before, and what is measured.
 
 use std::hint::black_box;
-use std::time::Duration;
 
-use dragnet_core::{CachePolicy, Query, QueryConfig, QueryId, Reply, RequestId};
+use dragnet_core::{Query, QueryId, Reply, RequestId};
 use rand_core::Rng;
 
-use super::{Answer, KEPT, Lane, Loaded, MORE_MAX, Peers};
+use super::{Answer, BATCH_MAX, Lane, Loaded, Peers};
 
 /// One thing that happens to an engine full of live queries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,15 +14,16 @@ pub(crate) enum Operation {
     FetchReply,
     /// A reply in a walk with 20 closer peers that the engine knows.
     WalkReplyKnown,
-    /// The same with peers that it has not heard of: it takes them in, and computes their keys.
+    /// The same with peers that it has not heard of: it forgets idle ones for them, takes them in, and computes
+    /// their keys.
     WalkReplyNew,
     /// The start of a query with 20 candidates.
     Start,
     /// A tick when nothing is due.
     TickIdle,
-    /// A tick at which the three contacts of a query become overdue, and three others begin.
+    /// A tick at the next timeout: as a rule a contact becomes overdue, and another begins in its place.
     TickOverdue,
-    /// The cancellation of a query with three contacts in flight.
+    /// The cancellation of a query, with what it has in flight.
     Cancel,
     /// The start of a query that is given a kept answer of one item, and its end.
     CacheHit,
@@ -40,8 +40,7 @@ pub(crate) enum Input<N: Peers> {
 }
 
 impl Operation {
-    /// Those of queries in this lane, in an order in which each may follow the one before: the last begins with
-    /// queries of its own.
+    /// Those of queries in this lane.
     pub(crate) const fn of(lane: Lane) -> &'static [Self] {
         match lane {
             Lane::Fetch => &[
@@ -76,102 +75,68 @@ impl Operation {
 }
 
 impl<N: Peers> Loaded<N> {
-    /// Makes the engine ready for operations of a kind.
-    pub(crate) fn begin(&mut self, operation: Operation) {
-        self.trim();
-        match operation {
-            Operation::Cancel => self.queries.retain(|query| self.engine.status(*query).is_some()),
-            Operation::CacheHit => self.keep_answers(1),
-            Operation::TickOverdue => self.renew(self.queries.len()),
-            _ => {}
-        }
+    /// Makes up to so many inputs for the operation, at least one, when the mix is as it should be again.
+    pub(crate) fn prepare(&mut self, operation: Operation, count: usize) -> Vec<Input<N>> {
+        self.live_on();
+        let count = match operation {
+            Operation::TickOverdue => {
+                self.live_to_timeout();
+                1
+            }
+            _ => count.min(BATCH_MAX).min(self.live / 4).max(1),
+        };
+        let mut inputs = Vec::with_capacity(count);
+        inputs.extend((0..count).filter_map(|_| self.make(operation)));
+        self.outputs.reserve(8 * count);
+        self.queries.reserve(count);
+        inputs
     }
 
-    /// Makes up to so many inputs for the operation.
-    pub(crate) fn prepare(&mut self, operation: Operation, count: usize) -> Vec<Input<N>> {
-        self.trim();
-        // Those that have come to their end, or that the operation before has ended, are replaced.
-        self.refill();
-        let count = count.min(MORE_MAX);
-        match operation {
+    fn make(&mut self, operation: Operation) -> Option<Input<N>> {
+        Some(match operation {
             Operation::FetchReply | Operation::WalkReplyKnown | Operation::WalkReplyNew => {
-                let requests = self.take_in_flight(count);
-                requests
-                    .into_iter()
-                    .map(|request| Input::Reply(request, self.make_reply(operation)))
-                    .collect()
+                let (request, query) = self.take_in_flight()?;
+                self.debts.replies -= 1;
+                let reply = match operation {
+                    Operation::FetchReply => Reply::with_items(vec![Answer(self.rng.next_u64())]),
+                    Operation::WalkReplyKnown => Reply::with_closer(self.draw(20)),
+                    _ => {
+                        // Or in the end all candidates would be strangers, and no peer idle any more.
+                        self.debts.ending.push(query);
+                        Reply::with_closer(self.strangers(20))
+                    }
+                };
+                Input::Reply(request, reply)
             }
-            Operation::Start => (0..count).map(|_| Input::Start(self.query())).collect(),
-            Operation::TickIdle => (0..count).map(|_| Input::Tick).collect(),
-            Operation::TickOverdue => {
-                let count = count.min(self.live / 4);
-                self.renew(count);
-                (0..count).map(|_| Input::TickDue).collect()
-            }
-            Operation::Cancel => {
-                let count = count.min(self.live / 4);
-                self.shuffle_last(count);
-                self.queries.split_off(self.queries.len() - count).into_iter().map(Input::Cancel).collect()
-            }
-            Operation::CacheHit => (0..count).map(|_| Input::Start(self.kept_question())).collect(),
-        }
+            Operation::Start => Input::Start(self.query()),
+            Operation::TickIdle => Input::Tick,
+            Operation::TickOverdue => Input::TickDue,
+            Operation::Cancel => Input::Cancel(self.draw_live()),
+            Operation::CacheHit => Input::Start(self.kept_question()),
+        })
     }
 
     /// The measured part.
     pub(crate) fn run(&mut self, inputs: Vec<Input<N>>) {
+        let step = self.step();
         for input in inputs {
             match input {
-                Input::Reply(request, reply) => self.reply(request, black_box(reply)),
-                Input::Start(query) => self.start(black_box(query)),
-                Input::Tick => {
-                    self.pass(false);
-                    self.tick();
+                Input::Reply(request, reply) => {
+                    self.now = self.now + step;
+                    self.engine.handle_reply(self.now, request, black_box(reply));
                 }
+                Input::Start(query) => {
+                    let id = self.engine.start(self.now, black_box(query)).expect("there is room");
+                    self.queries.push(id);
+                }
+                Input::Tick => self.engine.handle_tick(self.now),
                 Input::TickDue => {
                     self.now = self.engine.poll_timeout().expect("every live query has a deadline");
-                    self.tick();
+                    self.engine.handle_tick(self.now);
                 }
-                Input::Cancel(query) => self.cancel(query),
+                Input::Cancel(query) => _ = self.engine.cancel(self.now, query),
             }
+            self.hear();
         }
-    }
-
-    fn make_reply(&mut self, operation: Operation) -> Reply<N> {
-        match operation {
-            Operation::FetchReply => Reply::with_items(vec![Answer(self.rng.next_u64())]),
-            Operation::WalkReplyKnown => Reply::with_closer(self.draw(20)),
-            _ => {
-                self.stranger += 20;
-                Reply::with_closer((self.stranger - 20..self.stranger).map(N::peer).collect())
-            }
-        }
-    }
-
-    /// Puts new queries in the place of the oldest: those have been overdue already.
-    fn renew(&mut self, count: usize) {
-        for _ in 0..count {
-            if let Some(query) = self.queries.pop_front() {
-                self.cancel(query);
-            }
-        }
-        self.in_flight.clear();
-        self.refill();
-    }
-
-    /// Brings queries drawn at random to the end of the list.
-    fn shuffle_last(&mut self, count: usize) {
-        for n in 0..count {
-            let last = self.queries.len() - 1 - n;
-            self.queries.swap(last, self.rng.next_u64() as usize % (last + 1));
-        }
-    }
-
-    fn kept_question(&mut self) -> Query<N> {
-        let number = self.rng.next_u64() % KEPT;
-        let config = QueryConfig::default()
-            .with_cache(CachePolicy::Fresh)
-            .with_timeout(Duration::from_secs(10))
-            .with_max_results(1);
-        self.to(number).config(config)
     }
 }
