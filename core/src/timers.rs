@@ -15,10 +15,11 @@ use crate::arena::NONE;
 use crate::time::Time;
 
 /// When something is due, and its place among what is due at that time: the order of these is the order in
-/// which they come.
+/// which they come. Packed, since there is one in every contact and every alarm: twelve bytes and not sixteen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(Rust, packed(4))]
 pub(crate) struct Due {
-    pub(crate) at: Time,
+    at: Time,
     rank: u32,
 }
 
@@ -51,6 +52,10 @@ const ARITY: usize = 4;
 impl Due {
     /// Of what is not due at all.
     pub(crate) const NEVER: Self = Self { at: Time::MAX, rank: u32::MAX };
+
+    pub(crate) const fn at(self) -> Time {
+        self.at
+    }
 
     /// As one number, which is one comparison.
     const fn order(self) -> u128 {

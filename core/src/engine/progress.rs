@@ -95,7 +95,7 @@ impl<N: Network> QueryEngine<N> {
             }
             let Some(lost_after) = limits.lost_after(&self.conditions, lane) else { continue };
             let until = (sent + lost_after + self.conditions.wait(is_sent)).max(self.now);
-            if until < due.at {
+            if until < due.at() {
                 self.set_timeout(slot, until);
             }
         }

@@ -54,16 +54,16 @@ impl<N: Network> QueryEngine<N> {
     /// off when they come to the top.
     fn next_timer(&mut self, by: Time) -> Option<(Time, Timer)> {
         loop {
-            let (due, owner) = self.timers.first().filter(|(due, _)| due.at <= by)?;
+            let (due, owner) = self.timers.first().filter(|(due, _)| due.at() <= by)?;
             let work_slot = match owner {
-                Owner::Query(query) => return Some((due.at, Timer::Deadline(query))),
+                Owner::Query(query) => return Some((due.at(), Timer::Deadline(query))),
                 Owner::Work(work) => work,
             };
             let Self { works, contacts, timers, .. } = self;
             let work = &mut works[work_slot];
             let (_, contact) = work.alarm;
             if contacts.peek(contact).is_some_and(|contact| contact.due == due) {
-                return Some((due.at, Timer::Contact(contact)));
+                return Some((due.at(), Timer::Contact(contact)));
             }
             work.alarm = (Due::NEVER, NONE);
             for &contact in &work.contacts {
