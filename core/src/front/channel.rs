@@ -1,6 +1,7 @@
 //! The channel between the driver and the handle of one query: what was found, and how it ended.
 //!
-//! One allocation for both halves, and room in it for as much as has been found and not for as much as may be.
+//! One allocation for both halves, with a place in it for one result: whoever reads as fast as results come needs no
+//! other. A buffer for more grows with what has been found, and not with what may be.
 //! The driver gives all that one input brings under one lock and wakes once; the handle takes all that there is
 //! under one lock, by swapping its empty buffer for the full one, and hands it out without.
 
@@ -15,7 +16,8 @@ use crate::query::{Outcome, QueryId};
 /// The two halves, for at most so many results.
 pub(super) fn channel<N: Network>(results_max: usize) -> (Sender<N>, Receiver<N>) {
     let state = State {
-        found: VecDeque::new(),
+        first: None,
+        more: VecDeque::new(),
         reader: None,
         room: results_max,
         query: None,
@@ -35,8 +37,9 @@ struct Channel<N: Network> {
 }
 
 struct State<N: Network> {
-    /// Sent, and not yet taken by the handle.
-    found: VecDeque<Found<N>>,
+    /// Sent, and not yet taken by the handle: the first, here and nowhere else in memory, and those after it.
+    first: Option<Found<N>>,
+    more: VecDeque<Found<N>>,
     /// Whom to wake for the next result or the end.
     reader: Option<Waker>,
     /// How many more may be sent.
@@ -112,7 +115,10 @@ impl<N: Network> Batch<'_, N> {
         debug_assert!(state.room > 0, "no more is delivered than the query wants");
         if state.room > 0 {
             state.room -= 1;
-            state.found.push_back(found);
+            match state.first {
+                None => state.first = Some(found),
+                Some(_) => state.more.push_back(found),
+            }
         }
     }
 
@@ -147,8 +153,9 @@ impl<N: Network> Receiver<N> {
             return Poll::Ready(Some(found));
         }
         let mut state = self.channel.lock();
-        core::mem::swap(&mut state.found, &mut self.taken);
-        match self.taken.pop_front() {
+        // All or nothing is taken, so that nothing is left that came before the next first.
+        core::mem::swap(&mut state.more, &mut self.taken);
+        match state.first.take() {
             Some(found) => Poll::Ready(Some(found)),
             None if state.is_closed => Poll::Ready(None),
             None => {
@@ -166,7 +173,8 @@ impl<N: Network> Receiver<N> {
     /// How many results are there, and how many more may come.
     pub(super) fn left(&self) -> (usize, usize) {
         let state = self.channel.lock();
-        (self.taken.len() + state.found.len(), if state.is_closed { 0 } else { state.room })
+        let sent = usize::from(state.first.is_some()) + state.more.len();
+        (self.taken.len() + sent, if state.is_closed { 0 } else { state.room })
     }
 
     /// The handle wants no more. The query to be told to the driver: none if it has ended or was cancelled before,
@@ -183,7 +191,7 @@ impl<N: Network> Drop for Receiver<N> {
         let unread = {
             let mut state = self.channel.lock();
             state.is_dropped = true;
-            core::mem::take(&mut state.found)
+            (state.first.take(), core::mem::take(&mut state.more))
         };
         // Out of the lock: they are the user's.
         drop(unread);

@@ -25,7 +25,17 @@ pub(super) type Queries<N> = HashMap<QueryId, Live<N>, BuildHasherDefault<IdHash
 pub(super) struct Live<N: Network> {
     admission: Admission,
     results: Sender<N>,
-    pub(super) span: Span,
+    /// Only if anybody listens, and small if nobody does: each result comes by here.
+    span: Option<Box<Span>>,
+}
+
+impl<N: Network> Live<N> {
+    pub(super) fn in_span(&self, log: impl FnOnce(&Span)) {
+        match &self.span {
+            Some(span) => span.in_scope(|| log(span)),
+            None => log(&Span::none()),
+        }
+    }
 }
 
 impl<T: Transport, C: Clock> Driver<T, C> {
@@ -47,7 +57,8 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         };
         span.record("query_id", field::display(id));
         let cancelled = results.started(id);
-        self.live.insert(id, Live { admission, results, span });
+        self.live
+            .insert(id, Live { admission, results, span: (!span.is_disabled()).then(|| Box::new(span)) });
         self.drain();
         if cancelled {
             self.cancel(now, id);
@@ -80,7 +91,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
 
     pub(super) fn end(&mut self, query: QueryId, outcome: Outcome) {
         let Some(live) = self.live.remove(&query) else { return };
-        spans::end(&live.span, &outcome);
+        live.in_span(|span| spans::end(span, &outcome));
         self.give_back(live.admission);
         live.results.end(outcome);
     }

@@ -23,15 +23,13 @@ pub(super) fn of(request: &impl Debug) -> Span {
     )
 }
 
-/// Says in a query's span what it has come to.
+/// Says in a query's span, inside it, what it has come to.
 pub(super) fn end(span: &Span, outcome: &Outcome) {
     let QueryStats { contacted, replied, failed, total, .. } = outcome.stats;
     span.record("peers", contacted);
     span.record("results", outcome.results);
     span.record("reason", field::display(outcome.reason));
-    span.in_scope(|| {
-        info!(results = outcome.results, reason = %outcome.reason, contacted, replied, failed, ?total, "ended");
-    });
+    info!(results = outcome.results, reason = %outcome.reason, contacted, replied, failed, ?total, "ended");
 }
 
 impl<T: Transport, C: Clock> Driver<T, C> {
@@ -62,7 +60,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             return;
         }
         match query.and_then(|query| self.live.get(&query)) {
-            Some(live) => live.span.in_scope(log),
+            Some(live) => live.in_span(|_| log()),
             None => log(),
         }
     }
