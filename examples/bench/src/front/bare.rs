@@ -9,8 +9,9 @@ use libp2p::PeerId;
 use super::{Done, Items, Load, Peers};
 use crate::work::Compared;
 
-/// The deadline of a query.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long is waited for anything: not even under an instruction counter, which takes fifty times as long, may a
+/// deadline come, or the work would not be the same.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3600);
 
 pub(super) fn run(load: Load, peers: &Peers) -> Done {
     let started = Instant::now();
@@ -55,6 +56,8 @@ pub(super) fn query(load: Load, number: u64, peers: Vec<PeerId>) -> Query<Compar
     let config = QueryConfig::default()
         .with_max_results(load.work.results())
         .with_adaptive_timeout(false)
-        .with_soft_timeout(PATIENCE);
+        .with_soft_timeout(PATIENCE)
+        .with_request_timeout(PATIENCE)
+        .with_timeout(PATIENCE);
     Query::new(number).fetch_from(peers).config(config)
 }

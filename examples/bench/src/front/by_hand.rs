@@ -1,17 +1,15 @@
 //! The hand-written design: a task that is the network, and one for each that asks.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::yield_now;
 
+use super::bare::PATIENCE;
 use super::{Done, Items, Load, Peers};
 use crate::hand_written::{Contact, HandWritten};
-
-/// As the default of ours.
-const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Answers between two looks at what else there is to do.
 const ANSWERS_PER_TURN: usize = 256;
@@ -78,7 +76,7 @@ async fn ask(
         for contact in first {
             contacts.send(contact).expect("the network is there while somebody asks");
         }
-        results += found.collect(DEADLINE).await as u64;
+        results += found.collect(PATIENCE).await as u64;
     }
     results
 }
