@@ -23,8 +23,9 @@ use crate::query::QueryId;
 use crate::state::{EngineState, RestoreError, Restored};
 use crate::time::Time;
 
-/// Rounds of one poll, each of at most one command, one cancellation and one event of the transport.
-const ROUNDS_PER_POLL: usize = 256;
+/// Rounds of one poll, each of at most one command, one cancellation and one event of the transport. Few, so
+/// that handles on the same thread read what they were given while it is still in the cache.
+const ROUNDS_PER_POLL: usize = 64;
 
 /// Owns engine, transport and clock, and moves what happens from one to the other. A future: spawn it
 /// on any executor, run it with `block_on`, or [`poll`](Self::poll) it from inside another poll
