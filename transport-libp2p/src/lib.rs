@@ -33,6 +33,7 @@
 //! ```
 
 mod addresses;
+mod batch;
 mod behaviour;
 mod bootstrap;
 mod client;

@@ -18,8 +18,9 @@ use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{self, Executor, NetworkBehaviour, Swarm, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, StreamProtocol, connection_limits, identify, noise, yamux};
+use libp2p::{Multiaddr, PeerId, StreamProtocol, connection_limits, identify, noise};
 
+use crate::batch::Batching;
 use crate::behaviour::{Behaviour, Event};
 use crate::client::Client;
 use crate::config::Config;
@@ -405,7 +406,7 @@ where
     let upgraded = transport
         .upgrade(Version::V1)
         .authenticate(noise::Config::new(keypair)?)
-        .multiplex(yamux::Config::default())
+        .multiplex(Batching::default())
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     Ok(TransportTimeout::new(upgraded, timeout).boxed())
 }
