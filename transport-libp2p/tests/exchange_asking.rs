@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use dragnet_core::Failure;
 use dragnet_libp2p::exchange::{Behaviour, Config, Counts, FetchConfig, Outgoing};
-use exchange_support::{Asker, Ended, LONG, SHORT, echo, is_end, item, pausing, run, serve, swarm_idle};
+use exchange_support::{
+    Asker, Ended, LONG, SHORT, echo, is_end, item, pausing, run, run_both, serve, swarm_idle,
+};
 use futures::task::noop_waker_ref;
 use libp2p::swarm::behaviour::{DialFailure, FromSwarm};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -22,7 +24,7 @@ fn nobody() -> Multiaddr {
 
 #[test]
 fn a_question_is_answered_with_the_items() {
-    run(async {
+    run_both(async || {
         let server = serve(Config::default()).await;
         let mut asker = Asker::new(Config::default());
         asker.ask(asker.question(7, &server, LONG));
@@ -38,7 +40,7 @@ fn a_question_is_answered_with_the_items() {
 
 #[test]
 fn a_protocol_of_another_name_serves_as_well() {
-    run(async {
+    run_both(async || {
         let fetch = FetchConfig { protocol: StreamProtocol::new("/books/2"), ..FetchConfig::default() };
         let config = Config { fetch, ..Config::default() };
         let server = echo(config.clone()).await;
@@ -50,7 +52,7 @@ fn a_protocol_of_another_name_serves_as_well() {
 
 #[test]
 fn a_burst_of_a_hundred_is_served_sixteen_at_a_time_and_none_is_refused() {
-    run(async {
+    run_both(async || {
         let server = serve(Config::default()).await;
         let mut asker = Asker::new(Config::default());
         for id in 0..100 {
@@ -87,7 +89,7 @@ fn a_burst_of_a_hundred_is_served_sixteen_at_a_time_and_none_is_refused() {
 
 #[test]
 fn a_request_times_out_by_itself_and_frees_the_remote() {
-    run(async {
+    run_both(async || {
         let server = serve(Config::default()).await;
         let mut asker = Asker::new(Config::default());
         asker.ask(asker.question(1, &server, SHORT));
@@ -108,7 +110,7 @@ fn a_request_times_out_by_itself_and_frees_the_remote() {
 
 #[test]
 fn a_cancelled_request_is_reset_and_never_heard_of_again() {
-    run(async {
+    run_both(async || {
         let server = serve(Config::default()).await;
         let mut asker = Asker::new(Config::default());
         asker.ask(asker.question(1, &server, LONG));
@@ -131,7 +133,7 @@ fn a_cancelled_request_is_reset_and_never_heard_of_again() {
 
 #[test]
 fn a_request_may_be_cancelled_at_any_moment() {
-    run(async {
+    run_both(async || {
         let server = echo(Config::default()).await;
         // After each number of steps of the swarm: before the dial, during it, during negotiation.
         for steps in 0..6 {
@@ -156,7 +158,7 @@ fn a_request_may_be_cancelled_at_any_moment() {
 
 #[test]
 fn a_request_cancelled_before_its_stream_is_opened_opens_none() {
-    run(async {
+    run_both(async || {
         let server = serve(Config::default()).await;
         let mut asker = Asker::new(Config { in_flight_max: 1, ..Config::default() });
         asker.ask(asker.question(1, &server, LONG));
@@ -177,6 +179,7 @@ fn a_request_cancelled_before_its_stream_is_opened_opens_none() {
 
 #[test]
 fn a_request_cancelled_during_negotiation_keeps_its_place_until_the_stream_is_gone() {
+    // Where streams are negotiated lazily, they are gone at once.
     run(async {
         let (server, resume) = pausing(Config::default()).await;
         let mut asker = Asker::new(Config { in_flight_max: 1, ..Config::default() });
@@ -200,7 +203,7 @@ fn a_request_cancelled_during_negotiation_keeps_its_place_until_the_stream_is_go
 
 #[test]
 fn a_request_cancelled_in_the_queue_is_never_sent() {
-    run(async {
+    run_both(async || {
         let server = serve(Config::default()).await;
         let mut asker = Asker::new(Config { in_flight_max: 1, ..Config::default() });
         for id in 1..=3 {
@@ -221,7 +224,7 @@ fn a_request_cancelled_in_the_queue_is_never_sent() {
 
 #[test]
 fn a_cancel_of_nothing_changes_nothing() {
-    run(async {
+    run_both(async || {
         let mut asker = Asker::new(Config::default());
         assert!(!asker.cancel(5));
         assert!(asker.swarm.behaviour().is_idle());
@@ -235,7 +238,7 @@ fn a_cancel_of_nothing_changes_nothing() {
 
 #[test]
 fn an_id_in_use_is_not_accepted() {
-    run(async {
+    run_both(async || {
         let server = echo(Config::default()).await;
         let mut asker = Asker::new(Config::default());
         asker.ask(asker.question(5, &server, LONG));
@@ -248,7 +251,7 @@ fn an_id_in_use_is_not_accepted() {
 
 #[test]
 fn a_full_queue_is_a_local_failure() {
-    run(async {
+    run_both(async || {
         let server = echo(Config::default()).await;
         let mut asker = Asker::new(Config { queued_max: 2, ..Config::default() });
         for id in 1..=3 {
@@ -263,7 +266,7 @@ fn a_full_queue_is_a_local_failure() {
 
 #[test]
 fn a_peer_without_the_protocol_is_told_apart() {
-    run(async {
+    run_both(async || {
         let server = serve(Config { serve: None, ..Config::default() }).await;
         let mut asker = Asker::new(Config::default());
         asker.ask(asker.question(1, &server, LONG));
@@ -274,7 +277,7 @@ fn a_peer_without_the_protocol_is_told_apart() {
 
 #[test]
 fn a_peer_that_cannot_be_dialled_is_unreachable() {
-    run(async {
+    run_both(async || {
         let server = serve(Config::default()).await;
         let mut asker = Asker::new(Config::default());
         let mut nowhere = asker.question(1, &server, LONG);
@@ -297,7 +300,7 @@ fn a_peer_that_cannot_be_dialled_is_unreachable() {
 
 #[test]
 fn two_requests_share_one_dial() {
-    run(async {
+    run_both(async || {
         let server = echo(Config::default()).await;
         let mut asker = Asker::new(Config::default());
         asker.ask(asker.question(1, &server, LONG));
@@ -312,7 +315,7 @@ fn two_requests_share_one_dial() {
 
 #[test]
 fn an_address_that_comes_during_a_dial_is_dialled_after_it() {
-    run(async {
+    run_both(async || {
         let server = echo(Config::default()).await;
         let mut asker = Asker::new(Config::default());
         let mut dead = asker.question(1, &server, LONG);
@@ -328,7 +331,7 @@ fn an_address_that_comes_during_a_dial_is_dialled_after_it() {
 
 #[test]
 fn a_failing_dial_of_others_does_not_fail_a_request_with_an_address() {
-    run(async {
+    run_both(async || {
         let server = echo(Config::default()).await;
         let mut asker = Asker::new(Config::default());
         let dead = DialOpts::peer_id(server.peer).addresses(vec![nobody()]).build();
@@ -366,7 +369,7 @@ fn a_dial_that_others_are_denied_is_waited_for() {
 
 #[test]
 fn a_connection_that_closes_ends_what_was_asked_on_it() {
-    run(async {
+    run_both(async || {
         let server = serve(Config::default()).await;
         let mut asker = Asker::new(Config { in_flight_max: 2, ..Config::default() });
         for id in 1..=3 {
@@ -389,7 +392,7 @@ fn a_connection_that_closes_ends_what_was_asked_on_it() {
 
 #[test]
 fn our_own_closing_ends_what_was_asked() {
-    run(async {
+    run_both(async || {
         let server = serve(Config::default()).await;
         let mut asker = Asker::new(Config::default());
         asker.ask(asker.question(1, &server, LONG));
@@ -403,7 +406,7 @@ fn our_own_closing_ends_what_was_asked() {
 
 #[test]
 fn a_request_that_crosses_with_the_closing_is_asked_over_a_new_connection() {
-    run(async {
+    run_both(async || {
         let server = echo(Config::default()).await;
         let mut asker = Asker::new(Config::default());
         asker.ask(asker.question(1, &server, LONG));
@@ -420,7 +423,7 @@ fn a_request_that_crosses_with_the_closing_is_asked_over_a_new_connection() {
 
 #[test]
 fn an_idle_connection_is_not_kept() {
-    run(async {
+    run_both(async || {
         let server = echo(Config::default()).await;
         let mut asker = Asker::new(Config::default());
         asker.swarm = swarm_idle(Behaviour::new(Config::default()), Duration::ZERO);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use dragnet_core::Failure;
 use dragnet_libp2p::exchange::{Config, FetchConfig};
 use exchange_support::raw::script;
-use exchange_support::{Asker, Ended, LONG, SHORT, channel, item, run};
+use exchange_support::{Asker, Ended, LONG, SHORT, channel, item, run_both};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::Stream;
 
@@ -30,7 +30,7 @@ async fn read_question(stream: &mut Stream) -> Vec<u8> {
 fn answered_with(bytes: &'static [u8]) -> Ended {
     let result = Rc::new(Cell::new(None));
     let ended = Rc::clone(&result);
-    run(async move {
+    run_both(async || {
         let server = script(move |mut stream| async move {
             read_question(&mut stream).await;
             stream.write_all(bytes).await.unwrap();
@@ -101,7 +101,7 @@ fn items_without_an_id_or_over_a_bound_are_counted_and_the_rest_is_used() {
 
 #[test]
 fn an_answer_may_come_a_byte_at_a_time() {
-    run(async {
+    run_both(async || {
         let answer: Vec<u8> = (0..200).collect();
         let (byte, bytes) = channel();
         let server = script(move |mut stream| {
@@ -129,7 +129,7 @@ fn an_answer_may_come_a_byte_at_a_time() {
 
 #[test]
 fn requests_to_a_silent_peer_time_out_each_by_its_own() {
-    run(async {
+    run_both(async || {
         let server = script(|stream| async move {
             std::future::pending::<()>().await;
             drop(stream);
@@ -149,7 +149,7 @@ fn requests_to_a_silent_peer_time_out_each_by_its_own() {
 
 #[test]
 fn an_answer_that_is_never_finished_times_out_and_is_reset() {
-    run(async {
+    run_both(async || {
         let (reset, was_reset) = channel();
         let server = script(move |mut stream| {
             let reset = reset.clone();
@@ -175,7 +175,7 @@ fn an_answer_that_is_never_finished_times_out_and_is_reset() {
 
 #[test]
 fn the_asker_does_not_close_its_half_before_the_answer() {
-    run(async {
+    run_both(async || {
         let (first, first_came) = channel();
         let (second, second_came) = channel();
         let server = script(move |mut stream| {
@@ -207,7 +207,7 @@ fn the_asker_does_not_close_its_half_before_the_answer() {
 
 #[test]
 fn a_peer_that_refuses_is_asked_once_when_it_is_asked_little() {
-    run(async {
+    run_both(async || {
         let (opened, streams) = channel();
         let server = script(move |mut stream| {
             let opened = opened.clone();

@@ -6,7 +6,7 @@ mod exchange_support;
 
 use dragnet_core::Failure;
 use dragnet_libp2p::exchange::{Config, FetchConfig, RespondError, ServeConfig};
-use exchange_support::{Asker, Ended, LONG, SHORT, item, raw, run, serve};
+use exchange_support::{Asker, Ended, LONG, SHORT, item, raw, run_both, serve};
 use futures::{AsyncReadExt, AsyncWriteExt};
 
 const QUESTION: &[u8] = &[3, 0x0a, 1, b'q'];
@@ -24,7 +24,7 @@ async fn no_answer(stream: &mut libp2p::Stream) {
 
 #[test]
 fn a_question_that_is_not_taken_up_is_refused() {
-    run(async {
+    run_both(async || {
         let server = serve(Config::default()).await;
         let mut asker = Asker::new(Config::default());
         asker.ask(asker.question(1, &server, LONG));
@@ -36,7 +36,7 @@ fn a_question_that_is_not_taken_up_is_refused() {
 
 #[test]
 fn a_question_may_be_answered_from_another_thread() {
-    run(async {
+    run_both(async || {
         let server = serve(Config::default()).await;
         let mut asker = Asker::new(Config::default());
         asker.ask(asker.question(1, &server, LONG));
@@ -49,7 +49,7 @@ fn a_question_may_be_answered_from_another_thread() {
 
 #[test]
 fn an_answer_is_cut_to_what_is_asked_for_and_to_the_bounds() {
-    run(async {
+    run_both(async || {
         let server = serve(Config::default()).await;
         let mut asker = Asker::new(Config::default());
         let fetch = FetchConfig::default();
@@ -74,7 +74,7 @@ fn an_answer_is_cut_to_what_is_asked_for_and_to_the_bounds() {
 
 #[test]
 fn a_question_that_is_never_answered_holds_its_place_for_a_time_only() {
-    run(async {
+    run_both(async || {
         let config = serving(|serve| {
             serve.answer_timeout = SHORT;
             serve.in_flight_max = 1;
@@ -96,7 +96,7 @@ fn a_question_that_is_never_answered_holds_its_place_for_a_time_only() {
 
 #[test]
 fn an_asker_may_close_its_half_and_is_answered() {
-    run(async {
+    run_both(async || {
         let server = serve(Config::default()).await;
         let [mut stream, mut next] = <[_; 2]>::try_from(raw::open(&server, 2).await).unwrap();
         stream.write_all(QUESTION).await.unwrap();
@@ -118,7 +118,7 @@ fn an_asker_may_close_its_half_and_is_answered() {
 
 #[test]
 fn an_answer_is_followed_by_an_end_and_not_a_reset() {
-    run(async {
+    run_both(async || {
         let server = serve(Config::default()).await;
         let mut stream = raw::open(&server, 1).await.remove(0);
         stream.write_all(QUESTION).await.unwrap();
@@ -134,7 +134,7 @@ fn an_answer_is_followed_by_an_end_and_not_a_reset() {
 
 #[test]
 fn an_asker_that_says_more_than_its_question_is_reset() {
-    run(async {
+    run_both(async || {
         let server = serve(Config::default()).await;
         let mut stream = raw::open(&server, 1).await.remove(0);
         stream.write_all(QUESTION).await.unwrap();
@@ -149,7 +149,7 @@ fn an_asker_that_says_more_than_its_question_is_reset() {
 
 #[test]
 fn a_question_that_does_not_come_is_given_up() {
-    run(async {
+    run_both(async || {
         let server = serve(serving(|serve| serve.question_timeout = SHORT)).await;
         let mut streams = raw::open(&server, 2).await;
         // Half of one, unless it has been given up already.
@@ -164,7 +164,7 @@ fn a_question_that_does_not_come_is_given_up() {
 
 #[test]
 fn a_question_too_long_or_undecodable_is_reset() {
-    run(async {
+    run_both(async || {
         let server = serve(Config::default()).await;
         let mut streams = raw::open(&server, 3).await;
         // 16 KiB are announced; not a message; the question in it is 4 097 bytes.
@@ -180,7 +180,7 @@ fn a_question_too_long_or_undecodable_is_reset() {
 
 #[test]
 fn the_questions_of_one_connection_are_bounded() {
-    run(async {
+    run_both(async || {
         let server = serve(Config::default()).await;
         let mut streams = raw::open(&server, 33).await;
         no_answer(&mut streams[32]).await;
@@ -204,7 +204,7 @@ fn the_questions_of_one_connection_are_bounded() {
 
 #[test]
 fn the_memory_of_all_questions_is_bounded() {
-    run(async {
+    run_both(async || {
         // Room for two questions of up to 4 KiB, and 1 000 bytes.
         let server = serve(serving(|serve| serve.bytes_max = 2 * (4096 + 32) + 1000)).await;
         let [mut first, mut second] = <[_; 2]>::try_from(raw::open(&server, 2).await).unwrap();

@@ -25,6 +25,10 @@ use super::{ADDRESSES_MAX, Config, Counts, Event, Outgoing};
 /// How many addresses of all waiting requests together are dialled at once.
 const DIALLED_MAX: usize = 64;
 
+/// How often a request is put into the queue again because the peer had too many streams: the last time it goes
+/// alone, and what is dropped then is refused.
+const CONGESTED_MAX: u8 = 2;
+
 /// Asks peers questions and hands up theirs.
 ///
 /// Feed it with [`ask`](Self::ask) and [`cancel`](Self::cancel), which only note the work, and poll it
@@ -51,8 +55,8 @@ struct Request {
     /// Its place in the queue, kept when it is tried again.
     order: u64,
     in_flight: Option<InFlight>,
-    /// One local failure is made good; the next is reported.
-    retried: bool,
+    /// How often a local failure has been made good.
+    retries: u8,
 }
 
 #[derive(Clone, Copy)]
@@ -104,7 +108,7 @@ impl Behaviour {
         outgoing.addresses.truncate(ADDRESSES_MAX);
         let order = self.next_order;
         self.next_order += 1;
-        let request = Request { outgoing, asked_at: Instant::now(), order, in_flight: None, retried: false };
+        let request = Request { outgoing, asked_at: Instant::now(), order, in_flight: None, retries: 0 };
         self.requests.insert(id, request);
         let max = self.config.in_flight_max;
         let peer = self.peers.entry(peer_id).or_insert_with(|| Peer::new(max));
@@ -189,7 +193,7 @@ impl Behaviour {
         let request = self.requests.get_mut(&id).expect("what waits has not ended");
         let queued = request.asked_at.elapsed();
         request.in_flight = Some(InFlight { connection, ticket, queued });
-        if !request.retried {
+        if request.retries == 0 {
             self.events.push_back(ToSwarm::GenerateEvent(Event::Sent { id }));
         }
         let outgoing = &request.outgoing;
@@ -213,13 +217,12 @@ impl Behaviour {
         self.events.push_back(ToSwarm::GenerateEvent(Event::Failed { id, peer, failure, queued }));
     }
 
-    /// Puts a request back into its peer's queue, unless that has been done before.
-    fn retry(&mut self, id: u64) -> bool {
-        let Some(request) = self.requests.get_mut(&id).filter(|request| !request.retried) else {
-            return false;
-        };
+    /// Puts a request back into its peer's queue, unless that has been done so often before.
+    fn retry(&mut self, id: u64, retries_max: u8) -> bool {
+        let may_retry = |request: &&mut Request| request.retries < retries_max;
+        let Some(request) = self.requests.get_mut(&id).filter(may_retry) else { return false };
         tracing::debug!(id, peer = %request.outgoing.peer, "trying again");
-        request.retried = true;
+        request.retries += 1;
         request.in_flight = None;
         let Some(peer) = self.peers.get_mut(&request.outgoing.peer) else { return false };
         peer.enqueue(request.order, id);
@@ -254,10 +257,11 @@ impl Behaviour {
             Ending::CutOff { asked } => {
                 // A server with too many streams open drops the newest, usually before it can be
                 // written to; a refusal comes later. Alone in flight, a stream was not one too many.
-                let many = if asked { self.config.in_flight_max.div_ceil(2) } else { 1 };
-                if others >= many && self.retry(id) {
+                let many = if asked { self.peers.get(&peer_id).map_or(usize::MAX, Peer::many) } else { 1 };
+                if others >= many && self.retry(id, CONGESTED_MAX) {
+                    let is_last = self.requests.get(&id).is_some_and(|it| it.retries == CONGESTED_MAX);
                     if let Some(peer) = self.peers.get_mut(&peer_id) {
-                        peer.congested();
+                        peer.congested(is_last);
                     }
                     return;
                 }
@@ -282,7 +286,7 @@ impl Behaviour {
         // The handler has reported those whose question may have been read. The others crossed with
         // the closing and may be asked elsewhere.
         for id in peer.disconnected(connection) {
-            if !self.retry(id) {
+            if !self.retry(id, 1) {
                 self.fail(id, Failure::Closed);
             }
         }

@@ -1,13 +1,19 @@
 //! Frames: an unsigned varint with the length, and that many bytes.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures::{AsyncRead, AsyncReadExt};
+use futures::AsyncRead;
 use unsigned_varint::{decode, encode};
 
-/// What is read before the length is known, in bytes: most answers, or the start of one.
-const FIRST_READ: usize = 512;
+/// The longest length, in bytes.
+const LENGTH_BYTES_MAX: usize = 10;
+
+/// What is allocated for a frame before more of it has come, in bytes: an answer with twenty peers fits.
+const FIRST_ALLOCATION: usize = 4 << 10;
 
 /// Why no frame could be read.
 #[derive(Debug, thiserror::Error)]
@@ -44,45 +50,98 @@ pub(super) fn encode(payload: &[u8]) -> Bytes {
     [length, payload].concat().into()
 }
 
-/// Reads one frame with at most `bytes_max` bytes after its length, and allocates as they come, not as
-/// the length promises. What follows the frame may be read too, and is dropped.
+/// Reads one frame with at most `bytes_max` bytes after its length; see [`Reader`].
 pub(super) async fn read<S>(stream: &mut S, bytes_max: usize) -> Result<Bytes, FrameError>
 where
     S: AsyncRead + Unpin,
 {
-    let mut buffer = vec![0; FIRST_READ];
-    let mut filled = 0;
-    let mut frame = None;
-    loop {
-        if frame.is_none() {
-            frame = find(&buffer[..filled], bytes_max)?;
-        }
-        if let Some((start, end)) = frame {
-            if filled >= end {
-                buffer.truncate(end);
-                return Ok(Bytes::from(buffer).slice(start..));
+    let mut reader = Reader::new(bytes_max);
+    poll_fn(|cx| reader.poll(stream, cx)).await
+}
+
+/// Reads one frame, and allocates as its bytes come, not as the length promises. What follows the frame may be read
+/// too, and is dropped.
+#[derive(Debug)]
+pub(super) struct Reader {
+    bytes_max: usize,
+    /// The length, and perhaps what follows it.
+    head: [u8; LENGTH_BYTES_MAX],
+    head_filled: usize,
+    payload: Option<Payload>,
+}
+
+#[derive(Debug)]
+struct Payload {
+    /// How many bytes it has.
+    bytes: usize,
+    buffer: Vec<u8>,
+    filled: usize,
+    /// How many of them came with the length.
+    in_head: usize,
+}
+
+impl Reader {
+    /// A reader of a frame with at most `bytes_max` bytes after its length.
+    pub(super) const fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, head: [0; LENGTH_BYTES_MAX], head_filled: 0, payload: None }
+    }
+
+    /// Reads as much as has come. Not to be polled again once it has ended.
+    pub(super) fn poll<S>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<Result<Bytes, FrameError>>
+    where
+        S: AsyncRead + Unpin,
+    {
+        loop {
+            let room = match &mut self.payload {
+                Some(payload) if payload.filled == payload.bytes => {
+                    return Poll::Ready(Ok(std::mem::take(&mut payload.buffer).into()));
+                }
+                Some(payload) => payload.room(),
+                None => &mut self.head[self.head_filled..],
+            };
+            let read = ready!(Pin::new(&mut *stream).poll_read(cx, room))?;
+            match &mut self.payload {
+                _ if read == 0 => return Poll::Ready(Err(self.ended())),
+                Some(payload) => payload.filled += read,
+                None => {
+                    self.head_filled += read;
+                    self.payload = find(&self.head[..self.head_filled], self.bytes_max)?;
+                }
             }
-            if filled == buffer.len() {
-                let grown = buffer.len().saturating_mul(2).min(end);
-                buffer.reserve_exact(grown - filled);
-                buffer.resize(grown, 0);
-            }
         }
-        match stream.read(&mut buffer[filled..]).await? {
-            0 if filled == 0 => return Err(FrameError::Ended),
-            0 => return Err(FrameError::Truncated { read: filled }),
-            read => filled += read,
+    }
+
+    fn ended(&self) -> FrameError {
+        // What came with the length is in both.
+        let more = self.payload.as_ref().map_or(0, |payload| payload.filled.saturating_sub(payload.in_head));
+        match self.head_filled + more {
+            0 => FrameError::Ended,
+            read => FrameError::Truncated { read },
         }
     }
 }
 
-/// Where the payload begins and ends, once its length has come.
-fn find(read: &[u8], bytes_max: usize) -> Result<Option<(usize, usize)>, FrameError> {
+impl Payload {
+    /// Where the next bytes go.
+    fn room(&mut self) -> &mut [u8] {
+        if self.filled == self.buffer.len() {
+            let grown = self.buffer.len().saturating_mul(2).max(FIRST_ALLOCATION).min(self.bytes);
+            self.buffer.reserve_exact(grown - self.filled);
+            self.buffer.resize(grown, 0);
+        }
+        &mut self.buffer[self.filled..]
+    }
+}
+
+/// The payload, as far as it was read with its length, once that has come.
+fn find(read: &[u8], bytes_max: usize) -> Result<Option<Payload>, FrameError> {
     match decode::usize(read) {
         Ok((bytes, _)) if bytes > bytes_max => Err(FrameError::TooLong { bytes, max: bytes_max }),
         Ok((bytes, rest)) => {
-            let start = read.len() - rest.len();
-            Ok(Some((start, start.saturating_add(bytes))))
+            let rest = &rest[..rest.len().min(bytes)];
+            let mut buffer = Vec::with_capacity(bytes.min(FIRST_ALLOCATION));
+            buffer.extend_from_slice(rest);
+            Ok(Some(Payload { bytes, filled: rest.len(), in_head: rest.len(), buffer }))
         }
         Err(decode::Error::Insufficient) => Ok(None),
         Err(error) => Err(FrameError::Length(error)),
@@ -104,14 +163,14 @@ mod tests {
 
     impl AsyncRead for Slow<'_> {
         fn poll_read(
-            mut self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
             buffer: &mut [u8],
-        ) -> std::task::Poll<io::Result<usize>> {
+        ) -> Poll<io::Result<usize>> {
             let n = self.step.min(buffer.len()).min(self.bytes.len());
             buffer[..n].copy_from_slice(&self.bytes[..n]);
             self.bytes = &self.bytes[n..];
-            std::task::Poll::Ready(Ok(n))
+            Poll::Ready(Ok(n))
         }
     }
 

@@ -2,18 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dragnet_core::Failure;
-use futures::channel::oneshot;
-use futures::future::{AbortHandle, BoxFuture, Either, abortable, select};
+use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use futures::{AsyncWriteExt, FutureExt, StreamExt};
-use futures_timer::Delay;
 use libp2p::core::UpgradeInfo;
 use libp2p::core::upgrade::{InboundUpgrade, OutboundUpgrade};
 use libp2p::swarm::handler::{
@@ -22,8 +18,9 @@ use libp2p::swarm::handler::{
 use libp2p::swarm::{ConnectionHandler, ConnectionHandlerEvent, StreamUpgradeError, SubstreamProtocol};
 use libp2p::{Stream, StreamProtocol};
 
-use super::frame::{self, FrameError};
+use super::alarm::Alarm;
 use super::inbound::{Inbound, Question, Server};
+use super::outbound::Exchange;
 
 /// Names one attempt at a request; not used twice by a behaviour.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -78,11 +75,13 @@ pub enum Ending {
 
 /// The streams of one connection: ours, each carrying one question, and the remote's.
 pub struct Handler {
-    /// Attempts that have no stream yet, oldest first.
-    to_open: VecDeque<(Ticket, StreamProtocol, Duration)>,
+    /// Attempts that have no stream yet, oldest first, and some that have ended since.
+    to_open: VecDeque<Ticket>,
     /// Attempts that have not ended, or whose stream is still being negotiated.
     outbound: BTreeMap<Ticket, Outbound>,
-    exchanges: FuturesUnordered<BoxFuture<'static, (Ticket, Ending)>>,
+    exchanges: FuturesUnordered<Exchange>,
+    /// For the earliest deadline of the attempts.
+    alarm: Alarm,
     inbound: Option<Inbound>,
     events: VecDeque<FromHandler>,
     closed: bool,
@@ -90,14 +89,15 @@ pub struct Handler {
 
 struct Outbound {
     stage: Stage,
-    abort: AbortHandle,
+    /// When it times out. `None` for one that would in the year 292 277 026 596.
+    deadline: Option<Instant>,
 }
 
 enum Stage {
     /// No stream has been asked for.
-    Waiting(oneshot::Sender<Result<Stream, Ending>>),
+    Waiting(Start),
     /// The stream is being opened and its protocol negotiated, which cannot be called off.
-    Opening(oneshot::Sender<Result<Stream, Ending>>),
+    Opening(Start),
     /// The stream belongs to the exchange.
     Exchanging,
     /// The attempt has ended; the stream will be dropped when it has been opened.
@@ -110,6 +110,7 @@ impl Handler {
             to_open: VecDeque::new(),
             outbound: BTreeMap::new(),
             exchanges: FuturesUnordered::new(),
+            alarm: Alarm::default(),
             inbound: server.map(Inbound::new),
             events: VecDeque::new(),
             closed: false,
@@ -118,21 +119,24 @@ impl Handler {
 
     fn start(&mut self, start: Start) {
         let ticket = start.ticket;
-        let (sender, receiver) = oneshot::channel();
-        self.to_open.push_back((ticket, start.protocol.clone(), start.timeout));
-        let (exchange, abort) = abortable(exchange(start, receiver));
-        self.exchanges.push(exchange.map(move |done| (ticket, done.unwrap_or(Ending::Withdrawn))).boxed());
-        self.outbound.insert(ticket, Outbound { stage: Stage::Waiting(sender), abort });
+        let deadline = Instant::now().checked_add(start.timeout);
+        if let Some(deadline) = deadline {
+            self.alarm.set(deadline);
+        }
+        self.to_open.push_back(ticket);
+        self.outbound.insert(ticket, Outbound { stage: Stage::Waiting(start), deadline });
     }
 
     /// The next stream to open, for an attempt that has not ended before its turn.
     fn next_opening(&mut self) -> Option<SubstreamProtocol<Upgrade, Ticket>> {
-        while let Some((ticket, protocol, timeout)) = self.to_open.pop_front() {
+        while let Some(ticket) = self.to_open.pop_front() {
             let Some(outbound) = self.outbound.get_mut(&ticket) else { continue };
             let stage = std::mem::replace(&mut outbound.stage, Stage::Abandoned);
-            let Stage::Waiting(sender) = stage else { unreachable!("a stream is asked for once") };
-            outbound.stage = Stage::Opening(sender);
-            return Some(SubstreamProtocol::new(Upgrade(Some(protocol)), ticket).with_timeout(timeout));
+            let Stage::Waiting(start) = stage else { unreachable!("a stream is asked for once") };
+            let upgrade = Upgrade(Some(start.protocol.clone()));
+            let protocol = SubstreamProtocol::new(upgrade, ticket).with_timeout(start.timeout);
+            outbound.stage = Stage::Opening(start);
+            return Some(protocol);
         }
         None
     }
@@ -140,12 +144,37 @@ impl Handler {
     /// The stream of an attempt has been opened, or not. Dropping it resets it.
     fn opened(&mut self, ticket: Ticket, stream: Result<Stream, Ending>) {
         let Some(outbound) = self.outbound.get_mut(&ticket) else { return };
-        match std::mem::replace(&mut outbound.stage, Stage::Exchanging) {
-            Stage::Opening(sender) => drop(sender.send(stream)),
+        match (std::mem::replace(&mut outbound.stage, Stage::Exchanging), stream) {
+            (Stage::Opening(Start { payload, response_bytes_max, .. }), Ok(stream)) => {
+                self.exchanges.push(Exchange::new(ticket, stream, &payload, response_bytes_max));
+            }
+            (Stage::Opening(_), Err(ending)) => {
+                let event = self.ended(ticket, ending);
+                self.events.push_back(event);
+            }
             _ => {
                 self.outbound.remove(&ticket);
                 self.events.push_back(FromHandler::Freed(ticket));
             }
+        }
+    }
+
+    /// Ends an attempt before it does so by itself.
+    fn end(&mut self, ticket: Ticket, ending: Ending) {
+        let Some(outbound) = self.outbound.get_mut(&ticket) else { return };
+        // It has ended, whatever else is still to come of it.
+        outbound.deadline = None;
+        match outbound.stage {
+            Stage::Waiting(_) | Stage::Opening(_) => {
+                let event = self.ended(ticket, ending);
+                self.events.push_back(event);
+            }
+            Stage::Exchanging => {
+                if let Some(exchange) = self.exchanges.iter_mut().find(|it| it.ticket() == ticket) {
+                    exchange.end(ending);
+                }
+            }
+            Stage::Abandoned => {}
         }
     }
 
@@ -161,6 +190,25 @@ impl Handler {
             }
         };
         FromHandler::Ended { ticket, ending, freed: !opening }
+    }
+
+    /// Ends the attempts whose time is over. Returns whether there was any.
+    fn time_out(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut is_over = false;
+        while self.alarm.poll(cx).is_ready() {
+            let now = Instant::now();
+            let is_due = |outbound: &Outbound| outbound.deadline.is_some_and(|deadline| deadline <= now);
+            let due: Vec<_> =
+                self.outbound.iter().filter(|(_, it)| is_due(it)).map(|(&ticket, _)| ticket).collect();
+            is_over |= !due.is_empty();
+            for ticket in due {
+                self.end(ticket, Ending::Failed(Failure::TimedOut));
+            }
+            if let Some(next) = self.outbound.values().filter_map(|outbound| outbound.deadline).min() {
+                self.alarm.set(next);
+            }
+        }
+        is_over
     }
 }
 
@@ -185,13 +233,18 @@ impl ConnectionHandler for Handler {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<Upgrade, Ticket, FromHandler>> {
-        if let Some(event) = self.events.pop_front() {
-            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(event));
-        }
-        // Before the streams, so that none is opened for what has been withdrawn.
-        if let Poll::Ready(Some((ticket, ending))) = self.exchanges.poll_next_unpin(cx) {
-            let event = self.ended(ticket, ending);
-            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(event));
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(event));
+            }
+            // Before the timeouts, so that an answer that comes at the last moment counts.
+            if let Poll::Ready(Some((ticket, ending))) = self.exchanges.poll_next_unpin(cx) {
+                let event = self.ended(ticket, ending);
+                return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(event));
+            }
+            if !self.time_out(cx) {
+                break;
+            }
         }
         if let Some(protocol) = self.next_opening() {
             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
@@ -231,11 +284,7 @@ impl ConnectionHandler for Handler {
     fn on_behaviour_event(&mut self, event: ToHandler) {
         match event {
             ToHandler::Start(start) => self.start(start),
-            ToHandler::Withdraw(ticket) => {
-                if let Some(outbound) = self.outbound.get(&ticket) {
-                    outbound.abort.abort();
-                }
-            }
+            ToHandler::Withdraw(ticket) => self.end(ticket, Ending::Withdrawn),
         }
     }
 
@@ -261,47 +310,6 @@ impl ConnectionHandler for Handler {
             }
             _ => {}
         }
-    }
-}
-
-/// One question and its answer, from the moment the stream is asked for.
-async fn exchange(start: Start, stream: oneshot::Receiver<Result<Stream, Ending>>) -> Ending {
-    let Start { payload, timeout, response_bytes_max, .. } = start;
-    let work = pin!(async {
-        let mut stream = match stream.await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(ending)) => return ending,
-            Err(oneshot::Canceled) => return Ending::Withdrawn,
-        };
-        let question = frame::encode(&payload);
-        let write = async {
-            stream.write_all(&question).await?;
-            stream.flush().await
-        };
-        if let Err(error) = write.await {
-            tracing::debug!(%error, "question not written");
-            return Ending::CutOff { asked: false };
-        }
-        match frame::read(&mut stream, response_bytes_max).await {
-            Ok(answer) => Ending::Answered(answer),
-            Err(error) => {
-                tracing::debug!(%error, "answer not read");
-                unanswered(&error)
-            }
-        }
-    });
-    // The answer first: one that comes at the last moment counts.
-    match select(work, Delay::new(timeout)).await {
-        Either::Left((ending, _)) => ending,
-        Either::Right(_) => Ending::Failed(Failure::TimedOut),
-    }
-}
-
-fn unanswered(error: &FrameError) -> Ending {
-    match error {
-        FrameError::Ended => Ending::CutOff { asked: true },
-        FrameError::Truncated { .. } | FrameError::Io(_) => Ending::Failed(Failure::Refused),
-        FrameError::Length(_) | FrameError::TooLong { .. } => Ending::Failed(Failure::Invalid),
     }
 }
 

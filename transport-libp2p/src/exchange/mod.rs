@@ -13,12 +13,14 @@
 //! but does not close its half of the stream, so that dropping the stream resets it; Kademlia servers
 //! answer all the same.
 
+mod alarm;
 mod behaviour;
 mod codec;
 mod config;
 mod frame;
 mod handler;
 mod inbound;
+mod outbound;
 mod queue;
 
 use std::time::Duration;

@@ -120,9 +120,16 @@ impl Peer {
         Some((attempt.request.take()?, attempt.others))
     }
 
-    /// The peer has dropped a stream for having too many.
-    pub(super) fn congested(&mut self) {
-        self.window.cut(self.in_flight_count());
+    /// How many others must have been in flight for a stream that was dropped after the question was written to
+    /// have been one too many, and not refused: half of all that may be, or as many as the peer has been seen to take.
+    pub(super) fn many(&self) -> usize {
+        self.window.many()
+    }
+
+    /// The peer has dropped a stream for having too many. What comes next is to go `alone`, or beside as many as
+    /// are left.
+    pub(super) fn congested(&mut self, alone: bool) {
+        self.window.cut(if alone { 1 } else { self.in_flight_count() });
     }
 
     /// The peer has answered.
@@ -180,6 +187,12 @@ impl Window {
         Self { size: max, max, answers: 0 }
     }
 
+    fn many(&self) -> usize {
+        let half = self.max.div_ceil(2);
+        // Below its most, the window was cut, and its last place is one to see whether the peer takes more by now.
+        if self.size < self.max { half.min(self.size - 1).max(1) } else { half }
+    }
+
     /// A stream was dropped, and so many are left.
     fn cut(&mut self, left: usize) {
         self.size = left.clamp(1, self.size);
@@ -216,6 +229,16 @@ mod tests {
             window.answered();
         }
         assert_eq!(window.size, 16);
+    }
+
+    #[test]
+    fn where_a_peer_was_congested_before_a_dropped_stream_is_one_too_many_again() {
+        let mut window = Window::new(16);
+        assert_eq!(window.many(), 8);
+        for (left, many) in [(12, 8), (4, 3), (2, 1), (1, 1)] {
+            window.cut(left);
+            assert_eq!(window.many(), many);
+        }
     }
 
     #[test]

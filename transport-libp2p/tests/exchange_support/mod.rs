@@ -5,6 +5,7 @@
 
 pub mod raw;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub const LONG: Duration = Duration::from_secs(20);
 pub const SHORT: Duration = Duration::from_secs(1);
 
 thread_local! {
+    /// How the swarms of this test negotiate protocols.
+    static NEGOTIATION: Cell<Version> = const { Cell::new(Version::V1) };
     static EXECUTOR: LocalExecutor<'static> = const { LocalExecutor::new() };
 }
 
@@ -43,6 +46,15 @@ pub fn run(test: impl Future<Output = ()>) {
         };
         futures::executor::block_on(executor.run(watchdog));
     });
+}
+
+/// Runs it twice: the second time in swarms that write the first words on a stream before the other side has taken
+/// it, as a [`Node`](dragnet_libp2p::Node)'s does.
+pub fn run_both(test: impl AsyncFn()) {
+    for version in [Version::V1, Version::V1Lazy] {
+        NEGOTIATION.set(version);
+        run(test());
+    }
 }
 
 pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
@@ -63,7 +75,9 @@ pub fn swarm_idle<B: NetworkBehaviour>(behaviour: B, idle: Duration) -> Swarm<B>
         .authenticate(noise::Config::new(&keys).unwrap())
         .multiplex(yamux::Config::default())
         .boxed();
-    let config = swarm::Config::without_executor().with_idle_connection_timeout(idle);
+    let config = swarm::Config::without_executor()
+        .with_idle_connection_timeout(idle)
+        .with_substream_upgrade_protocol_override(NEGOTIATION.get());
     Swarm::new(transport, behaviour, peer, config)
 }
 
