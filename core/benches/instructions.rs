@@ -26,7 +26,10 @@ const COUNTED_UNSTEADY: usize = 10_000;
 
 fn main() -> io::Result<()> {
     let arguments: Vec<_> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let [live, lane, timeouts] = arguments.as_slice() else { panic!("instructions LIVE LANE TIMEOUTS") };
+    let [live, lane, timeouts] = arguments.as_slice() else {
+        println!("instructions LIVE fetch|walk adaptive|fixed: run by scripts/instructions");
+        return Ok(());
+    };
     let live = live.parse().expect("a number of live queries");
     let lane = match lane.as_str() {
         "fetch" => Lane::Fetch,
