@@ -78,16 +78,19 @@ struct Standing {
     /// The queue of contacts that wait for one of those in flight to end.
     waiting: (u32, u32),
     source: Source,
+    /// By which the index finds it. Here, so that to forget a peer its identity need not be read.
+    tag: Tag,
     response_time: ResponseTime,
     reputation: Reputation,
 }
 
 impl Standing {
-    fn new(source: Source) -> Self {
+    fn new(source: Source, tag: Tag) -> Self {
         Self {
             in_flight: 0,
             waiting: (NONE, NONE),
             source,
+            tag,
             response_time: ResponseTime::default(),
             reputation: Reputation::default(),
         }
@@ -318,12 +321,12 @@ impl<N: Network> PeerTable<N> {
         let place = match place {
             None => {
                 self.identities.push(identity);
-                self.standings.push(Standing::new(source));
+                self.standings.push(Standing::new(source, tag));
                 (self.identities.len() - 1) as u32
             }
             Some(place) => {
                 self.identities[place as usize] = identity;
-                self.standings[place as usize] = Standing::new(source);
+                self.standings[place as usize] = Standing::new(source, tag);
                 place
             }
         };
@@ -340,23 +343,23 @@ impl<N: Network> PeerTable<N> {
         if self.idle.is_empty() {
             return None;
         }
-        // Drawn first and looked at then: none is in the cache, and so they are waited for together.
-        let mut drawn = [0; EVICTION_SAMPLE];
-        for index in &mut drawn {
-            let position = self.draw_below(self.idle.len());
-            *index = self.idle[position];
-        }
-        drawn.iter().for_each(|index| self.touch(PeerIndex(*index)));
         let mut least: Option<(u64, u32)> = None;
-        for index in drawn {
+        for _ in 0..EVICTION_SAMPLE {
+            let position = self.draw_below(self.idle.len());
+            let index = self.idle[position];
             let evidence = self.standings[index as usize].reputation.evidence(now, &self.rules);
             if least.is_none_or(|(least, _)| evidence < least) {
                 least = Some((evidence, index));
             }
+            // Nobody is less useful than a peer of which nothing is known: in a flood of strangers most are
+            // such, and to look at all that are drawn, none of which is in the cache, was most of its cost.
+            if evidence == 0 {
+                break;
+            }
         }
         let (_, index) = least?;
         self.leave_idle(index);
-        self.index.remove(self.tag(&self.identities[index as usize].peer), index);
+        self.index.remove(self.standings[index as usize].tag, index);
         Some(index)
     }
 
