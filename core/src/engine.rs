@@ -333,7 +333,8 @@ impl<N: Network> QueryEngine<N> {
         self.contacts.get(slot, generation).map(|contact| self.asker(contact.work))
     }
 
-    /// What the live queries hold: all of it zero when no query lives and the outputs are drained.
+    /// What the live queries hold: all of it zero when no query lives and the outputs are drained. Looks at each
+    /// query and contact to count the timers: for reports and tests, and not for every event.
     pub fn live_state(&self) -> LiveState {
         LiveState {
             queries: self.live(),

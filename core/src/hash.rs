@@ -6,9 +6,11 @@ use ahash::{AHasher, RandomState};
 
 /// AHash under keys drawn from the engine's seed.
 ///
-/// All that is hashed is multiplied with keys that nobody else has: without them no two values can be found
-/// that collide more often than chance has it. A walk's reply names twenty peers, and with SipHash-1-3 their
-/// hashes were a quarter of what it cost.
+/// It is no cryptographic hash: all that is hashed is masked by keys that nobody else has, before it is
+/// multiplied, and no way is known to choose values that collide without them. No hash is ever told. A walk's
+/// reply names twenty peers, and with SipHash-1-3 their hashes were a quarter of what it cost.
+///
+/// Builds for other processors may hash differently; no output depends on a hash.
 #[derive(Clone, Copy)]
 pub(crate) struct Keyed {
     keys: [u64; 4],

@@ -357,7 +357,7 @@ pub struct LiveState {
     pub work: usize,
     /// Contacts and lookups in flight, and contacts that wait for their peer.
     pub contacts: usize,
-    /// Timers that are set.
+    /// Timers that are set: a deadline for each query, and a timeout for each contact in flight.
     pub timers: usize,
     /// Peers that cannot be forgotten because a live query refers to them.
     pub peers_held: usize,

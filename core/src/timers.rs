@@ -78,11 +78,6 @@ impl Ord for Due {
     fn cmp(&self, other: &Self) -> Ordering {
         self.order().cmp(&other.order())
     }
-
-    #[inline]
-    fn min(self, other: Self) -> Self {
-        if other < self { other } else { self }
-    }
 }
 
 impl Alarm {

@@ -76,13 +76,11 @@ impl<N: Network> QueryEngine<N> {
 
     /// Where peers that are named are offered to a lane.
     fn desk(&mut self, work: u32, lane: Lane, named: Named) -> Desk<'_, N> {
-        let cap = self.config.caps.candidates_max;
+        let candidates_max = self.config.caps.candidates_max;
         #[cfg(feature = "sabotage")]
-        let candidates_max = self.spoil_candidates_max(cap);
-        #[cfg(not(feature = "sabotage"))]
-        let candidates_max = cap;
+        let candidates_max = self.spoil_candidates_max(candidates_max);
         let Self { works, peers, metrics, now, .. } = self;
-        Desk { work: &mut works[work], lane, peers, metrics, now: *now, named, cap, candidates_max }
+        Desk { work: &mut works[work], lane, peers, metrics, now: *now, named, candidates_max }
     }
 }
 
@@ -95,8 +93,6 @@ struct Desk<'a, N: Network> {
     now: Time,
     named: Named,
     /// How many candidates the lane may have.
-    cap: usize,
-    /// The same, unless it is broken on purpose.
     candidates_max: usize,
 }
 
@@ -105,7 +101,7 @@ impl<N: Network> Desk<'_, N> {
     #[inline]
     fn offer(&mut self, peer: &N::Peer, seen: Sighting) -> bool {
         let Self { work, peers, .. } = self;
-        if self.lane == Lane::FETCH && work.fetch.len() >= self.cap {
+        if self.lane == Lane::FETCH && work.fetch.len() >= self.candidates_max {
             // Not worth a place in the table.
             let known = peers.find_seen(peer, seen);
             let is_candidate = known.is_some_and(|peer| work.fetch.is_candidate(peer));

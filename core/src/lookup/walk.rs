@@ -108,7 +108,8 @@ impl Walk {
     }
 
     /// What to do next, if `has_slot` says of a peer that its source has a free slot; without `has_any` none
-    /// has one. `closest` is k. Of the nearest few that are about as near, the one that `expected` says the least of is contacted.
+    /// has one. `closest` is k. Of the nearest few that are about as near, the one that `expected` says the
+    /// least of is contacted.
     ///
     /// The overdue do not keep the walk from asking others in their place. With `waits_for_overdue`, it has
     /// converged when those among the nearest have answered or have been given up, too.

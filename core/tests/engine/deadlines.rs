@@ -156,3 +156,20 @@ fn a_cancelled_query_releases_all_and_says_so_once() {
     assert!(bench.log.last().unwrap().starts_with("Finished"), "the end comes after the last release");
     bench.assert_nothing_left();
 }
+
+#[test]
+fn a_timeout_whose_contact_has_gone_is_not_named_though_another_query_has_taken_its_slot() {
+    let mut bench = Bench::new();
+    let config = config().with_soft_timeout(ms(100));
+    // Goes on without a contact, since the transport's lookup does.
+    bench.start(query().route(Route::delegated()).fetch_from([1]).config(config.clone()));
+    bench.pass(ms(40));
+    bench.items(1, &[]);
+    bench.start(query().fetch_from([2]).config(config));
+    assert_eq!(bench.engine.poll_timeout(), Some(Time::from_millis(140)));
+    bench.pass(ms(20));
+    bench.sent(2);
+    assert_eq!(bench.engine.poll_timeout(), Some(Time::from_millis(160)), "moved to later in its place");
+    bench.items(2, &[]);
+    assert_eq!(bench.engine.poll_timeout(), Some(Time::from_millis(10_000)), "the deadline is left");
+}
