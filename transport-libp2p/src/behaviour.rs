@@ -56,12 +56,6 @@ const COMMANDS_PER_ROUND: usize = 64;
 /// [`handle_identify`](Self::handle_identify). Without it, peers that connect to this one never become
 /// known with their addresses.
 ///
-/// A swarm negotiates the protocol of each stream before anything else is said on it, unless it is told otherwise. A
-/// [`Node`](crate::Node) sends the question along, which spares a round trip and a packet for each:
-/// [`with_substream_upgrade_protocol_override`](libp2p::swarm::Config::with_substream_upgrade_protocol_override)
-/// with [`Version::V1Lazy`](libp2p::core::upgrade::Version::V1Lazy). It holds for the whole swarm, and goes well with
-/// any peer as long as every behaviour names one protocol for a stream that it opens, as libp2p's own do.
-///
 /// ```
 /// use dragnet_libp2p::{Behaviour, Client, Config};
 /// use libp2p::identity::Keypair;

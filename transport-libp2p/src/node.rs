@@ -363,11 +363,7 @@ impl NodeBuilder {
             .with_max_established_incoming(Some(self.connections_max - self.connections_max / 4))
             .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER));
         let limits = connection_limits::Behaviour::new(limits);
-        // Each question goes out with the name of its protocol, and not a round trip later.
-        let swarm_config = self
-            .swarm
-            .with_idle_connection_timeout(self.idle_timeout)
-            .with_substream_upgrade_protocol_override(Version::V1Lazy);
+        let swarm_config = self.swarm.with_idle_connection_timeout(self.idle_timeout);
         let mut swarm = Swarm::new(transport, Stack { limits, dragnet, identify }, local, swarm_config);
         let mut listeners = Vec::with_capacity(listen.len());
         for address in listen {
@@ -390,7 +386,8 @@ impl fmt::Debug for NodeBuilder {
     }
 }
 
-/// A transport with noise, yamux and a timeout on it: what [`NodeBuilder::transport`] takes.
+/// A transport with noise, yamux and a timeout on it: what [`NodeBuilder::transport`] takes. Frames of yamux that are
+/// written in one moment are encrypted and sent together.
 ///
 /// # Errors
 ///

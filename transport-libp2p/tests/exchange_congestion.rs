@@ -149,7 +149,7 @@ fn a_stream_that_was_one_too_many_is_asked_again_though_the_others_are_done() {
 }
 
 #[test]
-fn a_server_of_few_streams_answers_a_burst_though_each_request_has_two_chances() {
+fn a_server_of_few_streams_answers_a_burst_though_each_request_has_three_chances() {
     run_both(async || {
         for streams in [1, 3] {
             let serving = ServeConfig { in_flight_max: streams, ..ServeConfig::default() };

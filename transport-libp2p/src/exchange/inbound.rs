@@ -234,7 +234,7 @@ async fn write_answer(
 }
 
 /// Resolves when the asker has reset its stream. Having asked, it has no more to say: more bytes are
-/// taken for a reset too, but it may close its half and wait.
+/// taken for a reset too, unless a few came along with a short question; but it may close its half and wait.
 struct Withdrawn<'a> {
     stream: &'a mut Stream,
     half_closed: bool,

@@ -35,6 +35,10 @@ impl Stream {
         room: usize,
         mut read: impl FnMut(&mut &TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        if room == 0 {
+            // Nothing can be read, and nothing needs to come for that.
+            return Poll::Ready(Ok(0));
+        }
         loop {
             if self.drained {
                 // What has come since counts as well: the reactor looks at the socket anew.
