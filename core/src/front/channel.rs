@@ -6,6 +6,7 @@
 //! under one lock, by swapping its empty buffer for the full one, and hands it out without.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -26,7 +27,7 @@ pub(super) fn channel<N: Network>(results_max: usize) -> (Sender<N>, Receiver<N>
         is_closed: false,
     };
     let channel = Arc::new(Channel { state: Mutex::new(state), outcome: OnceLock::new() });
-    (Sender(Arc::clone(&channel)), Receiver { channel, taken: VecDeque::new() })
+    (Sender(Arc::clone(&channel)), Receiver { channel, taken: Mutex::default() })
 }
 
 struct Channel<N: Network> {
@@ -80,7 +81,7 @@ impl<N: Network> Sender<N> {
 
     /// For the results of one input: one lock for all of them, and one wake-up.
     pub(super) fn batch(&self) -> Batch<'_, N> {
-        Batch(self.0.lock())
+        Batch { state: self.0.lock(), unwanted: Vec::new() }
     }
 
     /// Ends the stream with an outcome.
@@ -103,28 +104,34 @@ impl<N: Network> Drop for Sender<N> {
 }
 
 /// Results on their way to the handle, which sees them when it is [sent](Self::send).
-pub(super) struct Batch<'a, N: Network>(MutexGuard<'a, State<N>>);
+pub(super) struct Batch<'a, N: Network> {
+    /// First, so that it is released first.
+    state: MutexGuard<'a, State<N>>,
+    /// To be dropped out of the lock: they are the user's.
+    unwanted: Vec<Found<N>>,
+}
 
 impl<N: Network> Batch<'_, N> {
     pub(super) fn push(&mut self, found: Found<N>) {
-        let state = &mut *self.0;
+        let state = &mut *self.state;
+        debug_assert!(state.is_dropped || state.room > 0, "no more is delivered than the query wants");
         // The handle was dropped, and its cancellation is under way.
-        if state.is_dropped {
+        if state.is_dropped || state.room == 0 {
+            self.unwanted.push(found);
             return;
         }
-        debug_assert!(state.room > 0, "no more is delivered than the query wants");
-        if state.room > 0 {
-            state.room -= 1;
-            match state.first {
-                None => state.first = Some(found),
-                Some(_) => state.more.push_back(found),
-            }
+        state.room -= 1;
+        match state.first {
+            None => state.first = Some(found),
+            Some(_) => state.more.push_back(found),
         }
     }
 
-    pub(super) fn send(mut self) {
-        let reader = self.0.reader.take();
-        drop(self);
+    pub(super) fn send(self) {
+        let Self { mut state, unwanted } = self;
+        let reader = state.reader.take();
+        drop(state);
+        drop(unwanted);
         if let Some(reader) = reader {
             reader.wake();
         }
@@ -134,8 +141,9 @@ impl<N: Network> Batch<'_, N> {
 /// The handle's half.
 pub(super) struct Receiver<N: Network> {
     channel: Arc<Channel<N>>,
-    /// Taken from the channel, and not yet handed out.
-    taken: VecDeque<Found<N>>,
+    /// Taken from the channel, and not yet handed out. Locked only to be counted; a lock all the same, so that the
+    /// handle may be shared between threads though its items may not.
+    taken: Mutex<VecDeque<Found<N>>>,
 }
 
 impl<N: Network> Receiver<N> {
@@ -149,12 +157,13 @@ impl<N: Network> Receiver<N> {
 
     /// The next result; none after the last.
     pub(super) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<Found<N>>> {
-        if let Some(found) = self.taken.pop_front() {
+        let taken = self.taken.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = taken.pop_front() {
             return Poll::Ready(Some(found));
         }
         let mut state = self.channel.lock();
         // All or nothing is taken, so that nothing is left that came before the next first.
-        core::mem::swap(&mut state.more, &mut self.taken);
+        core::mem::swap(&mut state.more, taken);
         match state.first.take() {
             Some(found) => Poll::Ready(Some(found)),
             None if state.is_closed => Poll::Ready(None),
@@ -172,9 +181,10 @@ impl<N: Network> Receiver<N> {
 
     /// How many results are there, and how many more may come.
     pub(super) fn left(&self) -> (usize, usize) {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).len();
         let state = self.channel.lock();
         let sent = usize::from(state.first.is_some()) + state.more.len();
-        (self.taken.len() + sent, if state.is_closed { 0 } else { state.room })
+        (taken + sent, if state.is_closed { 0 } else { state.room })
     }
 
     /// The handle wants no more. The query to be told to the driver: none if it has ended or was cancelled before,
@@ -188,12 +198,83 @@ impl<N: Network> Receiver<N> {
 
 impl<N: Network> Drop for Receiver<N> {
     fn drop(&mut self) {
-        let unread = {
+        let left_behind = {
             let mut state = self.channel.lock();
             state.is_dropped = true;
-            (state.first.take(), core::mem::take(&mut state.more))
+            (state.first.take(), core::mem::take(&mut state.more), state.reader.take())
         };
         // Out of the lock: they are the user's.
-        drop(unread);
+        drop(left_behind);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+    use std::sync::Weak;
+
+    use super::{Arc, Channel, Found, Mutex, Network, channel};
+    use crate::key::Key;
+    use crate::network::Item;
+
+    #[derive(Debug)]
+    enum Guests {}
+
+    /// Notes when it is dropped whether its channel is locked.
+    #[derive(Clone, Debug)]
+    struct Guest {
+        channel: Weak<Channel<Guests>>,
+        dropped_locked: Arc<Mutex<Vec<bool>>>,
+    }
+
+    impl Drop for Guest {
+        fn drop(&mut self) {
+            let channel = self.channel.upgrade().expect("the driver's half is there");
+            let is_locked = channel.state.try_lock().is_err();
+            self.dropped_locked.lock().expect("nobody has panicked").push(is_locked);
+        }
+    }
+
+    impl PartialEq for Guest {
+        fn eq(&self, _other: &Self) -> bool {
+            true
+        }
+    }
+
+    impl Item for Guest {
+        type Id = ();
+
+        fn id(&self) {}
+    }
+
+    impl Network for Guests {
+        type Peer = ();
+        type Request = ();
+        type Item = Guest;
+
+        fn key(_peer: &()) -> Key {
+            Key::of(&[])
+        }
+    }
+
+    #[test]
+    fn what_nobody_wants_any_more_is_dropped_out_of_the_lock() {
+        let (sender, receiver) = channel::<Guests>(8);
+        let dropped_locked = Arc::default();
+        let send_two = || {
+            let mut batch = sender.batch();
+            for _ in 0..2 {
+                let item =
+                    Guest { channel: Arc::downgrade(&sender.0), dropped_locked: Arc::clone(&dropped_locked) };
+                let (elapsed, age) = (Duration::ZERO, Duration::ZERO);
+                batch.push(Found { item, from: Some(()), response_time: None, elapsed, votes: 1, age });
+            }
+            batch.send();
+        };
+        send_two();
+        drop(receiver);
+        assert_eq!(*dropped_locked.lock().expect("nobody has panicked"), [false; 2], "with the handle");
+        send_two();
+        assert_eq!(*dropped_locked.lock().expect("nobody has panicked"), [false; 4], "after it");
     }
 }

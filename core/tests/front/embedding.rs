@@ -1,5 +1,6 @@
 //! A driver inside somebody else's poll function, and on executors of other kinds.
 
+use core::cell::Cell;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use dragnet_core::front::{
     self, Client, Contact, Driver, Event, FrontConfig, Lookup, QueryHandle, Transport,
 };
-use dragnet_core::{Key, Reply, RequestId};
+use dragnet_core::{Item, Key, Network, Reply, RequestId};
 use futures::StreamExt;
 use futures::executor::LocalPool;
 use futures::task::{LocalSpawnExt, waker};
@@ -170,6 +171,31 @@ fn a_driver_is_a_future_that_needs_no_pinning() {
     assert!(futures::future::FusedFuture::is_terminated(&driver));
 }
 
+/// A network whose items go from thread to thread, but are seen by one at a time.
+#[derive(Debug)]
+enum Counters {}
+
+#[derive(Clone, PartialEq, Debug)]
+struct Counter(Cell<u64>);
+
+impl Item for Counter {
+    type Id = u64;
+
+    fn id(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl Network for Counters {
+    type Peer = u32;
+    type Request = u32;
+    type Item = Counter;
+
+    fn key(peer: &u32) -> Key {
+        Key::of(&peer.to_be_bytes())
+    }
+}
+
 #[test]
 fn what_goes_to_other_threads_can() {
     fn send<T: Send>() {}
@@ -178,6 +204,8 @@ fn what_goes_to_other_threads_can() {
     sync::<Client<Words>>();
     send::<QueryHandle<Words>>();
     sync::<QueryHandle<Words>>();
+    send::<QueryHandle<Counters>>();
+    sync::<QueryHandle<Counters>>();
     send::<Driver<Wire, VirtualClock>>();
     send::<Driver<Wire, front::SystemClock>>();
     send::<front::DriverGone>();

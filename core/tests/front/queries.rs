@@ -75,6 +75,21 @@ fn whoever_waits_is_woken_once_for_all_that_is_found_before_he_looks() {
 }
 
 #[test]
+fn a_dropped_handle_lets_go_of_whom_it_would_have_woken() {
+    let (mut rig, wire) = Rig::new();
+    wire.silent([1]);
+    let mut handle = rig.query(ask([1]));
+    rig.run();
+    let woken = Woken::new();
+    let waker = waker(Arc::clone(&woken));
+    assert!(handle.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
+    drop((handle, waker));
+    assert_eq!(Arc::strong_count(&woken), 1, "before the driver ends the query");
+    rig.run();
+    rig.assert_empty(&wire);
+}
+
+#[test]
 fn a_stream_knows_how_much_is_there_and_how_much_may_come() {
     let (mut rig, wire) = Rig::new();
     wire.answers(1, ms(10), (0..3).map(word));
