@@ -126,9 +126,11 @@ impl<N: Network> Client<N> {
 
     /// The counters of the driver's engine, queries refused by this front included. Never waits.
     ///
-    /// While queries are live or wait for their start the snapshot is at most
+    /// While queries (refreshes behind included) are live or wait for their start the snapshot is at most
     /// [`FrontConfig::metrics_every`](super::FrontConfig::metrics_every) older than the last thing the
-    /// driver did; otherwise, and after the driver has returned or was dropped, it is exact.
+    /// driver did; otherwise it is exact once the driver sleeps, has returned or was dropped. Whoever sees
+    /// the last stream end need not wait for that: it is exact at the end of a stream when no other query
+    /// is live or waits, unless another thread is just starting one, even one that is then refused.
     pub fn metrics(&self) -> Metrics {
         self.shared.metrics()
     }

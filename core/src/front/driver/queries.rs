@@ -97,7 +97,9 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     }
 
     /// What comes before the end of a stream: who sees it finds a place for the next query free and, if no other
-    /// lives or waits for its start, finds all counted.
+    /// lives or waits for its start, finds all counted. A query that another thread is just starting counts as one
+    /// that waits, also if it is then refused: who sees the end at that moment finds all counted when the driver
+    /// has slept.
     fn give_back(&mut self, admission: Admission) {
         drop(admission);
         if !self.shared.has_admitted() {
