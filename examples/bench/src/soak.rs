@@ -2,7 +2,7 @@
 //!
 //! Half of the time goes to the simulated network, in virtual time: one small network after the other, with every
 //! kind of fault, each held against what is promised, and healthy ones between them in which all that was stored
-//! must be found, but for what somebody has who was given up for being very late. The other half goes to real nodes on loopback, of which some are killed and come back, with
+//! must be found. The other half goes to real nodes on loopback, of which some are killed and come back, with
 //! searches, gets, cancellations, dropped handles and short deadlines. In the end nothing may live, memory and file
 //! descriptors must not have grown with the queries by more than an allowance, nothing may have been lost or have come
 //! twice, and no deadline may have been missed by more than twice what the latest timer of the same executor was late,

@@ -23,10 +23,6 @@ use crate::progress::Progress;
 /// Of so many networks one is healthy.
 const HEALTHY_EVERY: u64 = 4;
 
-/// Of so many queries of healthy networks one may miss what somebody has who is very late: in ten minutes one of
-/// 80 000 did.
-const MUST_FIND_PER_GIVEN_UP: u64 = 10_000;
-
 /// Networks before the memory is looked at: tables that are made once are made by then.
 const WARM_UP: usize = 4;
 
@@ -44,11 +40,8 @@ pub(super) struct Figures {
     events: u64,
     /// How often the faults struck.
     struck: u64,
-    /// Queries of healthy networks, which must find all that was stored.
+    /// Queries of healthy networks, all of which must find what was stored.
     must_find: u64,
-    /// Those of them that missed items of a peer that they gave up for being late: of an answer that is later than
-    /// nearly all others nobody can tell that it will come.
-    gave_up: u64,
     virtual_s: f64,
     /// By how much the latest deadline was missed, in virtual time.
     lateness_max_ns: u64,
@@ -105,10 +98,6 @@ pub(super) fn run(
     }
     figures.bytes_max = median(&heights);
     figures.bytes_left = left.iter().skip(WARM_UP).sum();
-    let gave_up_max = 1 + figures.must_find / MUST_FIND_PER_GIVEN_UP;
-    broken.check(figures.gave_up <= gave_up_max, || {
-        format!("simulated: {} queries gave up on who was late, {gave_up_max} at most", figures.gave_up)
-    });
     broken.check(figures.bytes_left <= LEFT_MAX, || {
         format!("simulated: {} bytes were left behind, {LEFT_MAX} at most", figures.bytes_left)
     });
@@ -153,11 +142,7 @@ fn one(number: u64, seed: u64, plant: &[Plant], figures: &mut Figures, broken: &
         found -= usize::from(plant.contains(&Plant::Loss) && query == 0 && found > 0);
         if is_healthy {
             figures.must_find += 1;
-            // Where nobody fails, those that count as failures were given up.
-            let gave_up = run.outcome.as_ref().is_some_and(|outcome| outcome.stats.failed > 0);
-            if found < items && gave_up {
-                figures.gave_up += 1;
-            } else if found != items {
+            if found != items {
                 add(format!("query {query} found {found} of {items} items: {:?}", run.outcome));
             }
         }
@@ -264,8 +249,7 @@ impl fmt::Display for Figures {
         write!(
             f,
             "simulated: {} networks ({} healthy), {} queries in {:.0} s of virtual time, {} events, faults struck {} \
-             times; {} queries had to find all, and {} gave up on who was late; memory {} kB at the height, {} bytes \
-             left; latest deadline {} ns",
+             times; {} queries had to find all; memory {} kB at the height, {} bytes left; latest deadline {} ns",
             self.networks,
             self.healthy,
             self.queries,
@@ -273,7 +257,6 @@ impl fmt::Display for Figures {
             self.events,
             self.struck,
             self.must_find,
-            self.gave_up,
             self.bytes_max / 1000,
             self.bytes_left,
             self.lateness_max_ns,
